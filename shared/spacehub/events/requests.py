@@ -1,0 +1,51 @@
+"""What inbox-api asks the senders for, on `spacehub.deliveries`: one request per delivery, ready to send."""
+
+from datetime import datetime
+from typing import Annotated, ClassVar
+from uuid import UUID
+
+from pydantic import Field
+
+from spacehub.events.facts import Fact
+
+
+class _DeliveryRequested(Fact):
+    """Shared by both senders: whom it is for, what caused it, and until when it makes sense.
+
+    The envelope's id is the delivery's id. `subject` is what it speaks of (`bill:123`); when that is closed before the
+    request is sent, it is withdrawn. `source` and `source_id` name the event that caused it, `about` is its short type.
+    """
+
+    source: str
+    source_id: str
+    about: str
+    critical: bool
+    expires_at: datetime
+    user_id: UUID | None = None
+    owner_id: UUID | None = None
+    subject: str | None = None
+
+    @property
+    def routing_key(self) -> str:
+        return f"{self.type.removesuffix('.requested')}.{'critical' if self.critical else 'standard'}"
+
+
+class SmsRequested(_DeliveryRequested):
+    """One text to one number; the number is as the event or the contact data wrote it."""
+
+    type: ClassVar[str] = "sms.requested"
+    sms_id: UUID
+    phone: Annotated[str, Field(repr=False)]
+    text: Annotated[str, Field(repr=False)]
+
+
+class PushRequested(_DeliveryRequested):
+    """One notification to all devices of one user."""
+
+    type: ClassVar[str] = "push.requested"
+    push_id: UUID
+    user_id: UUID
+    notification_id: UUID
+    title: Annotated[str, Field(repr=False)]
+    body: Annotated[str, Field(repr=False)]
+    link: str | None = None
