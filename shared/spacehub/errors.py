@@ -13,9 +13,7 @@ class TemporaryFailure(Exception):
 
     counts = True
 
-    def __init__(
-        self, reason: str, *, retry_in: timedelta | None = None, not_after: datetime | None = None
-    ) -> None:
+    def __init__(self, reason: str, *, retry_in: timedelta | None = None, not_after: datetime | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.retry_in = retry_in

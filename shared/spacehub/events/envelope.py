@@ -74,9 +74,12 @@ def read(body: bytes, *, content_type: str | None, headers: Mapping[str, Any]) -
             raise Unreadable("no_such_type: type: not a type of the catalogue")
         if b"\\u0000" in body or "\x00" in attributes.id + attributes.source:
             _refuse_nul(attributes.id, attributes.source, json.loads(data))
-        fact = model.model_validate_json(data)
     except ValidationError as wrong:
         raise Unreadable(_explained(wrong)) from None
+    try:
+        fact = model.model_validate_json(data)
+    except ValidationError as wrong:
+        raise Unreadable(_explained(wrong, "data")) from None
     return Event(
         id=attributes.id,
         source=attributes.source,
@@ -149,10 +152,10 @@ def _refuse_nul(*values: object) -> None:
                 _refuse_nul(*value)
 
 
-def _explained(wrong: ValidationError) -> str:
+def _explained(wrong: ValidationError, *prefix: str) -> str:
     """Every fault by field, without the values, which may be private."""
     errors = wrong.errors(include_url=False, include_context=False, include_input=False)
     if any(error["type"] == "json_invalid" for error in errors):
         return "not_json: the body is not JSON"
-    named = [f"{'.'.join(str(part) for part in error['loc']) or 'data'}: {error['msg']}" for error in errors]
+    named = [f"{'.'.join(map(str, (*prefix, *error['loc']))) or 'event'}: {error['msg']}" for error in errors]
     return "wrong_data: " + "; ".join(named[:10])
