@@ -72,14 +72,14 @@ def read(body: bytes, *, content_type: str | None, headers: Mapping[str, Any]) -
         model = BY_TYPE.get(attributes.type)
         if model is None:
             raise Unreadable("no_such_type: type: not a type of the catalogue")
-        if b"\\u0000" in body or "\x00" in attributes.id + attributes.source:
-            _refuse_nul(attributes.id, attributes.source, json.loads(data))
     except ValidationError as wrong:
         raise Unreadable(_explained(wrong)) from None
     try:
         fact = model.model_validate_json(data)
     except ValidationError as wrong:
         raise Unreadable(_explained(wrong, "data")) from None
+    if b"\\u0000" in body or "\x00" in attributes.id + attributes.source:
+        _refuse_nul(attributes.id, attributes.source, json.loads(data))
     return Event(
         id=attributes.id,
         source=attributes.source,

@@ -1,0 +1,59 @@
+"""Moving a message on: the same body with our headers, to a retry tier or to the dead letters."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from aiormq.abc import DeliveredMessage
+
+from spacehub.rabbit import Outgoing
+from spacehub.topology import WorkQueue
+
+ATTEMPTS = "x-attempts"
+REASON = "x-reason"
+FAILED_AT = "x-failed-at"
+ORIGIN = "x-origin-queue"
+
+_BROKERS_OWN = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")
+"""Headers the broker adds and counts; republished they would mislead it (3.10 counts on, 4.0 resets)."""
+
+_LONGEST_REASON = 1000
+
+
+def attempts_of(message: DeliveredMessage) -> int:
+    """How many attempts our own header says were used up."""
+    attempts = headers_of(message).get(ATTEMPTS, 0)
+    return attempts if isinstance(attempts, int) and attempts >= 0 else 0
+
+
+def headers_of(message: DeliveredMessage) -> Mapping[str, Any]:
+    """The message's headers."""
+    return message.header.properties.headers or {}
+
+
+def to_tier(message: DeliveredMessage, *, queue: WorkQueue, tier: str, attempts: int) -> Outgoing:
+    """The message as it waits in the `tier` of `queue`."""
+    return _copy(message, queue=queue.tier(tier), headers={ATTEMPTS: attempts})
+
+
+def to_dead(message: DeliveredMessage, *, queue: WorkQueue, attempts: int, reason: str) -> Outgoing:
+    """The message as a dead letter of `queue`, saying why and when."""
+    failed_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return _copy(
+        message,
+        queue=queue.dead,
+        headers={REASON: reason[:_LONGEST_REASON], ATTEMPTS: attempts, FAILED_AT: failed_at, ORIGIN: queue.name},
+    )
+
+
+def _copy(message: DeliveredMessage, *, queue: str, headers: Mapping[str, Any]) -> Outgoing:
+    kept = {name: value for name, value in headers_of(message).items() if not name.startswith(_BROKERS_OWN)}
+    properties = message.header.properties
+    return Outgoing(
+        exchange="",
+        routing_key=queue,
+        body=message.body,
+        message_id=properties.message_id or "",
+        content_type=properties.content_type,
+        headers={**kept, **headers},
+    )

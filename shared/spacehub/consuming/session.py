@@ -1,0 +1,97 @@
+"""One stay at the broker for one queue: connected, consuming into a buffer, until it is lost or closed."""
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+import aiormq
+from aio_pika.abc import AbstractConnection
+from aiormq.abc import AbstractChannel, DeliveredMessage
+
+from spacehub.errors import Away
+from spacehub.rabbit import close, connect
+
+_TIMEOUT = 10.0
+
+
+class Session:
+    """Use as a context. Raises Away when the broker or the queue is not there."""
+
+    def __init__(self, queue: str, *, url: str, prefetch: int) -> None:
+        self._queue = queue
+        self._url = url
+        self._prefetch = prefetch
+        self._buffer: asyncio.Queue[DeliveredMessage | None] = asyncio.Queue()
+        self._lost = asyncio.Event()
+        self._ended = False
+        self._connection: AbstractConnection
+        self._channel: AbstractChannel
+        self._tag: str | None = None
+
+    async def __aenter__(self) -> Self:
+        self._connection = await connect(self._url, name=f"consume {self._queue}")
+        try:
+            async with asyncio.timeout(_TIMEOUT):
+                channel = await self._connection.channel(publisher_confirms=False)
+                self._channel = await channel.get_underlay_channel()
+                self._channel.closing.add_done_callback(lambda _: self._lost.set())
+                self._channel.on_consumer_cancel_callbacks.add(lambda _: self._lost.set())
+                await self._channel.basic_qos(prefetch_count=self._prefetch)
+                answer = await self._channel.basic_consume(self._queue, self._buffer.put)
+                self._tag = answer.consumer_tag
+        except (OSError, TimeoutError, aiormq.exceptions.AMQPError, RuntimeError) as fault:
+            await close(self._connection)
+            raise Away(f"rabbitmq: {self._queue}: {type(fault).__name__}") from fault
+        except BaseException:
+            await close(self._connection)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await close(self._connection)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the broker no longer delivers: connection, channel or queue gone."""
+        return self._lost.is_set()
+
+    async def lost(self) -> None:
+        """Return when the session is lost."""
+        await self._lost.wait()
+
+    async def take(self, most: int) -> list[DeliveredMessage]:
+        """The next messages, one at least and `most` at most; none once delivery was stopped."""
+        if self._ended:
+            return []
+        first = await self._buffer.get()
+        if first is None or self._ended:
+            self._buffer.put_nowait(None)
+            return []
+        messages = [first]
+        while len(messages) < most and not self._buffer.empty():
+            following = self._buffer.get_nowait()
+            if following is None:
+                self._buffer.put_nowait(None)
+                break
+            messages.append(following)
+        return messages
+
+    async def stop_delivery(self) -> None:
+        """Take no more: what is buffered and not begun goes back to the queue when the session closes."""
+        self._ended = True
+        self._buffer.put_nowait(None)
+        if self._tag is not None and not self.is_lost:
+            try:
+                async with asyncio.timeout(_TIMEOUT):
+                    await self._channel.basic_cancel(self._tag)
+            except (OSError, TimeoutError, aiormq.exceptions.AMQPError, RuntimeError):
+                self._lost.set()
+
+    async def ack(self, message: DeliveredMessage) -> None:
+        """Tell the broker that the message is settled; after a loss it will simply come again."""
+        try:
+            await self._channel.basic_ack(message.delivery_tag or 0, wait=False)
+        except (OSError, aiormq.exceptions.AMQPError, RuntimeError):
+            self._lost.set()

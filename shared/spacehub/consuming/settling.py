@@ -1,0 +1,141 @@
+"""How each message comes to its end: handled and acked, waiting in a retry tier, or dead.
+
+The handler's return is the ack. A TemporaryFailure sends the message to a retry tier, a PermanentFailure to the dead
+letters, Away pauses (the message is kept and tried again, nothing is used up), anything unexpected is logged once and
+retried. What moves on is published with a confirm before the original is acked: a crash may repeat it, never lose it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import Protocol
+
+import structlog
+from aiormq.abc import DeliveredMessage
+from prometheus_client import Counter, Gauge, Histogram
+
+from spacehub.consuming import letters
+from spacehub.consuming.fates import Dead, fate_of
+from spacehub.errors import Away, Unreadable
+from spacehub.events import envelope
+from spacehub.events.envelope import Event
+from spacehub.rabbit import Confirm, Outgoing, Publisher
+from spacehub.running import Backoff, being_cancelled
+from spacehub.topology import WorkQueue
+
+log = structlog.get_logger()
+
+_HANDLED = Counter("spacehub_messages_handled", "Messages handled, by what became of them", ["queue", "fate"])
+_SECONDS = Histogram("spacehub_handling_seconds", "Time a handler took for a message or a batch", ["queue"])
+_PAUSED = Gauge("spacehub_subscription_paused", "1 while the subscription waits for something that is away", ["queue"])
+
+Handler = Callable[[Sequence[Event]], Awaitable[None]]
+Exhausted = Callable[[Event, str], Awaitable[None]]
+
+
+class GivenBack(Exception):
+    """The session ends while something is away: the broker delivers the message again to whoever comes next."""
+
+
+class Acking(Protocol):
+    """The part of a session that settling needs."""
+
+    @property
+    def is_lost(self) -> bool: ...
+    async def ack(self, message: DeliveredMessage) -> None: ...
+
+
+async def settle(
+    messages: Sequence[DeliveredMessage],
+    *,
+    queue: WorkQueue,
+    handle: Handler,
+    exhausted: Exhausted | None,
+    session: Acking,
+    publisher: Publisher,
+    stopping: asyncio.Event,
+) -> None:
+    """Bring every message to its end. Raises GivenBack when the session ends first."""
+
+    async def attempt(events: Sequence[Event]) -> Exception | None:
+        started = perf_counter()
+        try:
+            await patiently(lambda: handle(events))
+        except GivenBack:
+            raise
+        except Exception as fault:
+            return fault
+        finally:
+            _SECONDS.labels(queue.name).observe(perf_counter() - started)
+        return None
+
+    async def done(message: DeliveredMessage) -> None:
+        _HANDLED.labels(queue.name, "done").inc()
+        await session.ack(message)
+
+    async def failed(message: DeliveredMessage, event: Event | None, fault: Exception) -> None:
+        fate = fate_of(fault, attempts=letters.attempts_of(message), now=datetime.now(UTC))
+        told = {"queue": queue.name, "event_id": event.id if event else None, "attempts": fate.attempts}
+        if fate.unforeseen:
+            log.error("handler_failed", **told, exc_info=fault)
+        if isinstance(fate, Dead):
+            log.warning("dead_letter", **told, reason=fate.reason)
+            if fate.exhausted and exhausted is not None and event is not None:
+                await patiently(lambda: exhausted(event, fate.reason))
+            moved = letters.to_dead(message, queue=queue, attempts=fate.attempts, reason=fate.reason)
+        else:
+            log.info("retry", **told, tier=fate.tier, reason=fate.reason)
+            moved = letters.to_tier(message, queue=queue, tier=fate.tier, attempts=fate.attempts)
+        await patiently(lambda: publish(moved, publisher=publisher))
+        _HANDLED.labels(queue.name, "dead" if isinstance(fate, Dead) else "retry").inc()
+        await session.ack(message)
+
+    async def patiently(step: Callable[[], Awaitable[None]]) -> None:
+        backoff = Backoff(first=0.2)
+        try:
+            while True:
+                try:
+                    return await step()
+                except Away as away:
+                    _PAUSED.labels(queue.name).set(1)
+                    log.warning("paused", queue=queue.name, reason=str(away))
+                except asyncio.CancelledError as stray:
+                    if being_cancelled():
+                        raise
+                    raise RuntimeError("cancelled by a library") from stray
+                if stopping.is_set() or session.is_lost:
+                    raise GivenBack
+                await backoff.wait(stopping)
+        finally:
+            _PAUSED.labels(queue.name).set(0)
+
+    readable: list[tuple[DeliveredMessage, Event]] = []
+    for message in messages:
+        try:
+            readable.append((message, read(message)))
+        except Unreadable as unreadable:
+            await failed(message, None, unreadable)
+    fault = await attempt([event for _, event in readable]) if readable else None
+    for message, event in readable:
+        if fault is not None and len(readable) > 1:
+            alone = await attempt([event])
+        else:
+            alone = fault
+        if alone is None:
+            await done(message)
+        else:
+            await failed(message, event, alone)
+
+
+def read(message: DeliveredMessage) -> Event:
+    """The event in a message. Raises Unreadable."""
+    properties = message.header.properties
+    return envelope.read(message.body, content_type=properties.content_type, headers=properties.headers or {})
+
+
+async def publish(outgoing: Outgoing, *, publisher: Publisher) -> None:
+    """Publish one message with a confirm. Raises Away unless the broker took it."""
+    [confirm] = await publisher.publish([outgoing])
+    if confirm is not Confirm.ACKED:
+        raise Away(f"rabbitmq: {outgoing.routing_key} did not take a message: {confirm.value}")

@@ -1,0 +1,102 @@
+"""Subscriptions: messages of one queue brought to a handler that knows no AMQP, and acked when it returns."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from spacehub.consuming.session import Session
+from spacehub.consuming.settling import Exhausted, GivenBack, Handler, settle
+from spacehub.errors import Away
+from spacehub.events.envelope import Event
+from spacehub.rabbit import Publisher
+from spacehub.running import Backoff, Task
+from spacehub.topology import WorkQueue
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """One queue and its handler.
+
+    `workers` handlers run at the same time, each with up to `batch` messages, whatever is there: a batch never waits
+    to fill. A batch that fails is tried again one message at a time. `exhausted` is told of an event whose retries
+    are used up, before it becomes a dead letter.
+    """
+
+    queue: WorkQueue
+    handle: Handler
+    batch: int = 1
+    workers: int = 1
+    exhausted: Exhausted | None = None
+
+    @property
+    def prefetch(self) -> int:
+        """Unacked messages at once: a second batch is at hand while one is handled."""
+        return self.workers if self.batch == 1 else 2 * self.batch * self.workers
+
+
+def one_by_one(handle: Callable[[Event], Awaitable[None]]) -> Handler:
+    """A handler of single events as a handler of batches."""
+
+    async def handle_each(events: Sequence[Event]) -> None:
+        for event in events:
+            await handle(event)
+
+    return handle_each
+
+
+def consuming(subscription: Subscription, *, url: str, publisher: Publisher) -> Task:
+    """A long task that consumes `subscription`, connecting again whenever the connection or the queue is lost."""
+
+    async def consume(stopping: asyncio.Event) -> None:
+        backoff = Backoff()
+        while not stopping.is_set():
+            try:
+                async with Session(subscription.queue.name, url=url, prefetch=subscription.prefetch) as session:
+                    backoff.reset()
+                    await _work(subscription, session, publisher, stopping)
+            except Away as away:
+                log.warning("subscription_lost", queue=subscription.queue.name, reason=str(away))
+                await backoff.wait(stopping)
+
+    return consume
+
+
+async def _work(subscription: Subscription, session: Session, publisher: Publisher, stopping: asyncio.Event) -> None:
+    """Handle messages until told to stop or until the session is lost; what is in hand is finished either way."""
+    workers = [
+        asyncio.create_task(_worker(subscription, session, publisher, stopping)) for _ in range(subscription.workers)
+    ]
+    lost = asyncio.create_task(session.lost())
+    stop = asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait([lost, stop, *workers], return_when=asyncio.FIRST_COMPLETED)
+        await session.stop_delivery()
+        await asyncio.wait(workers)
+        for worker in workers:
+            worker.result()
+        if session.is_lost:
+            raise Away("rabbitmq: the broker no longer delivers")
+    finally:
+        for task in (lost, stop, *workers):
+            task.cancel()
+        await asyncio.gather(lost, stop, *workers, return_exceptions=True)
+
+
+async def _worker(subscription: Subscription, session: Session, publisher: Publisher, stopping: asyncio.Event) -> None:
+    try:
+        while messages := await session.take(subscription.batch):
+            await settle(
+                messages,
+                queue=subscription.queue,
+                handle=subscription.handle,
+                exhausted=subscription.exhausted,
+                session=session,
+                publisher=publisher,
+                stopping=stopping,
+            )
+    except GivenBack:
+        return

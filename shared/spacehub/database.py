@@ -1,0 +1,103 @@
+"""Connections to a service's own PostgreSQL: pools, short transactions, and which errors mean that it is away."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+
+from spacehub.errors import Away
+
+_CODECS = {"jsonb": (json.dumps, json.loads)}
+
+COMMAND_TIMEOUT = 30.0
+"""Seconds a statement may take before the database counts as away."""
+
+_AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.DiskFullError,
+    asyncpg.OutOfMemoryError,
+)
+
+
+async def open_pool(url: str, *, size: int = 10) -> "asyncpg.Pool[asyncpg.Record]":
+    """A pool of at most `size` connections that connects when first used, so a service starts without its database."""
+    return await asyncpg.create_pool(
+        plain_url(url),
+        min_size=0,
+        max_size=size,
+        command_timeout=COMMAND_TIMEOUT,
+        timeout=5.0,
+        init=_prepare,
+        max_inactive_connection_lifetime=60.0,
+        server_settings={"timezone": "UTC", "idle_in_transaction_session_timeout": "60000"},
+    )
+
+
+async def connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":
+    """One connection of its own, prepared like those of a pool. Raises Away."""
+    async with mapped():
+        connection = await asyncpg.connect(
+            plain_url(url), command_timeout=COMMAND_TIMEOUT, timeout=5.0, server_settings={"timezone": "UTC"}
+        )
+        await _prepare(connection)
+    return connection
+
+
+@asynccontextmanager
+async def transaction(pool: "asyncpg.Pool[asyncpg.Record]") -> AsyncIterator[Any]:
+    """One transaction, committed when the block ends well. Raises Away when the database cannot be reached."""
+    async with mapped(), pool.acquire(timeout=10.0) as connection, connection.transaction():
+        yield connection
+
+
+@asynccontextmanager
+async def reading(pool: "asyncpg.Pool[asyncpg.Record]") -> AsyncIterator[Any]:
+    """A connection for single statements. Raises Away when the database cannot be reached."""
+    async with mapped(), pool.acquire(timeout=10.0) as connection:
+        yield connection
+
+
+async def answers(pool: "asyncpg.Pool[asyncpg.Record]") -> bool:
+    """Whether the database answers now: for readiness and for the end of a pause."""
+    try:
+        async with asyncio.timeout(5), pool.acquire() as connection:
+            await connection.execute("SELECT 1")
+    except Exception:
+        return False
+    return True
+
+
+def plain_url(url: str) -> str:
+    """The URL as asyncpg reads it, also when it names an SQLAlchemy driver."""
+    return url.replace("postgresql+asyncpg://", "postgresql://", 1)
+
+
+@asynccontextmanager
+async def mapped() -> AsyncIterator[None]:
+    """Raise Away in place of the driver's errors that mean the database cannot be reached or was too busy."""
+    try:
+        yield
+    except asyncpg.InterfaceError as fault:
+        if "clos" not in str(fault):
+            raise
+        raise Away("postgresql: connection closed") from fault
+    except _AWAY as fault:
+        raise Away(f"postgresql: {type(fault).__name__}") from fault
+
+
+async def _prepare(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    for name, (encode, decode) in _CODECS.items():
+        await connection.set_type_codec(name, schema="pg_catalog", encoder=encode, decoder=decode)

@@ -1,0 +1,163 @@
+"""The forwarder: publishes committed outbox rows and deletes those that the broker has confirmed.
+
+At least once: a row is deleted only after a real ack, so a forwarder that dies between confirm and delete repeats a
+message under the same id. Any number of forwarders may run: each takes rows that no other holds. The lanes have a loop,
+a database connection and a broker connection each, so a critical row never waits behind a batch.
+"""
+
+import asyncio
+from collections import Counter as Tally
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Protocol
+
+import asyncpg
+import structlog
+from prometheus_client import Counter, Gauge
+
+from spacehub import database, outbox
+from spacehub.errors import Away
+from spacehub.outbox import Lane
+from spacehub.rabbit import Confirm, Outgoing, Publisher
+from spacehub.running import Backoff, Task, happens
+
+log = structlog.get_logger()
+
+BATCH = 500
+GIVE_UP = 5.0
+"""Seconds: the one transaction that spans network calls is held no longer."""
+POLL = {"critical": 1.0, "standard": 0.05}
+"""Seconds between looks into an empty lane; the critical lane is woken by NOTIFY besides."""
+PUSH_BACK = timedelta(seconds=30)
+"""How long a row that no queue is bound for waits for its next try."""
+
+_FORWARDED = Counter("spacehub_outbox_forwarded", "Outbox rows published, by the broker's answer", ["lane", "confirm"])
+_OLDEST = Gauge("spacehub_outbox_oldest_seconds", "Age of the oldest outbox row that is due", ["lane"])
+_WAITING = Gauge("spacehub_outbox_due_rows", "Outbox rows that are due", ["lane"])
+
+_TAKE = """
+SELECT id, message_id, exchange, routing_key, content_type, headers, body
+FROM outbox WHERE lane = $1 AND available_at <= now()
+ORDER BY available_at, id LIMIT $2
+FOR UPDATE SKIP LOCKED"""
+_DELETE = "DELETE FROM outbox WHERE id = ANY($1::bigint[])"
+_PUSH_BACK = "UPDATE outbox SET available_at = now() + $2::interval, returns = returns + 1 WHERE id = ANY($1::bigint[])"
+_LAG = """
+SELECT lane, count(*) AS waiting, extract(epoch FROM now() - min(available_at))::float AS oldest
+FROM outbox WHERE available_at <= now() GROUP BY lane"""
+
+
+class Publishing(Protocol):
+    """The part of a publisher that forwarding needs."""
+
+    async def publish(self, messages: Sequence[Outgoing], *, within: float = ...) -> list[Confirm]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarded:
+    """What one round did: rows taken, published for good, and returned by the broker as unroutable."""
+
+    taken: int
+    acked: int
+    returned: int
+
+
+async def forward(connection: Any, *, lane: Lane, publisher: Publishing, batch: int = BATCH) -> Forwarded:
+    """Publish up to `batch` due rows of `lane`, delete those confirmed. Raises Away when broker or database is gone."""
+    async with connection.transaction():
+        rows = await connection.fetch(_TAKE, lane, batch)
+        if not rows:
+            return Forwarded(0, 0, 0)
+        confirms = await publisher.publish([_outgoing(row) for row in rows], within=GIVE_UP)
+        answers = list(zip((row["id"] for row in rows), confirms, strict=True))
+        acked = [number for number, confirm in answers if confirm is Confirm.ACKED]
+        returned = [number for number, confirm in answers if confirm is Confirm.RETURNED]
+        if acked:
+            await connection.execute(_DELETE, acked)
+        if returned:
+            await connection.execute(_PUSH_BACK, returned, PUSH_BACK)
+    for confirm, count in Tally(confirms).items():
+        _FORWARDED.labels(lane, confirm.value).inc(count)
+    for row, confirm in zip(rows, confirms, strict=True):
+        if confirm is Confirm.RETURNED:
+            log.error("unroutable", exchange=row["exchange"], routing_key=row["routing_key"], id=row["message_id"])
+    if len(acked) + len(returned) < len(rows):
+        raise Away("rabbitmq: not every message was confirmed")
+    return Forwarded(taken=len(rows), acked=len(acked), returned=len(returned))
+
+
+def forwarding(lane: Lane, *, database_url: str, publisher: Publisher) -> Task:
+    """A long task that empties one lane of the outbox."""
+
+    async def keep_forwarding(stopping: asyncio.Event) -> None:
+        backoff = Backoff()
+        while not stopping.is_set():
+            try:
+                connection = await database.connect(database_url)
+                try:
+                    await _empty(connection, lane, publisher, stopping, backoff)
+                finally:
+                    await _close(connection)
+            except Away as away:
+                log.warning("forwarder_paused", lane=lane, reason=str(away))
+                await backoff.wait(stopping)
+
+    return keep_forwarding
+
+
+async def _empty(
+    connection: "asyncpg.Connection[asyncpg.Record]",
+    lane: Lane,
+    publisher: Publisher,
+    stopping: asyncio.Event,
+    backoff: Backoff,
+) -> None:
+    wake = asyncio.Event()
+    async with database.mapped():
+        if lane == "critical":
+            await connection.add_listener(outbox.WAKE_UP, lambda *_: wake.set())
+        while not stopping.is_set():
+            wake.clear()
+            done = await forward(connection, lane=lane, publisher=publisher)
+            backoff.reset()
+            if done.taken < BATCH:
+                await happens(wake, within=POLL[lane])
+
+
+def watching(*, database_url: str, every: float = 5.0) -> Task:
+    """A long task that measures how much is due in the outbox and how long it has waited."""
+
+    async def watch(stopping: asyncio.Event) -> None:
+        pool = await database.open_pool(database_url, size=1)
+        while not stopping.is_set():
+            try:
+                async with database.reading(pool) as connection:
+                    due = {row["lane"]: row for row in await connection.fetch(_LAG)}
+                for lane in POLL:
+                    _WAITING.labels(lane).set(due[lane]["waiting"] if lane in due else 0)
+                    _OLDEST.labels(lane).set(due[lane]["oldest"] if lane in due else 0)
+            except Away as away:
+                log.warning("outbox_not_measured", reason=str(away))
+            await happens(stopping, within=every)
+        await pool.close()
+
+    return watch
+
+
+def _outgoing(row: Any) -> Outgoing:
+    return Outgoing(
+        exchange=row["exchange"],
+        routing_key=row["routing_key"],
+        body=row["body"],
+        message_id=row["message_id"],
+        content_type=row["content_type"],
+        headers=row["headers"],
+    )
+
+
+async def _close(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    try:
+        await connection.close(timeout=2)
+    except Exception:
+        connection.terminate()

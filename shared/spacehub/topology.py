@@ -1,0 +1,141 @@
+"""Every exchange, queue and binding there is, as data, and the one function that declares them.
+
+The subset that RabbitMQ 3.10 and 4.x share: quorum queues with a delivery limit, dead-lettered at least once, one time
+to live per retry tier. https://www.rabbitmq.com/docs/quorum-queues
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import aio_pika
+
+from spacehub.events.catalogue import DELIVERIES_EXCHANGE, EVENTS_EXCHANGE
+
+UNROUTED_EXCHANGE = "spacehub.unrouted"
+"""Where the broker sends an event for which no queue is bound (a policy on `spacehub.events` names it as alternate)."""
+
+DELIVERY_LIMIT = 20
+LOOKED_AT_OFTEN = 1_000_000
+"""The limit of queues that people look into: 4.x would drop a letter after 20 looks."""
+
+DEAD_LETTERS_KEPT = timedelta(days=30)
+
+TIERS: Mapping[str, timedelta] = {
+    "5s": timedelta(seconds=5),
+    "30s": timedelta(seconds=30),
+    "2m": timedelta(minutes=2),
+    "10m": timedelta(minutes=10),
+    "1h": timedelta(hours=1),
+}
+"""The retry tiers, shortest first: a queue each, because a queue with mixed times to live lets short ones wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkQueue:
+    """A queue that a service consumes, with the routing keys bound to it; its tiers and dead letters go with it."""
+
+    name: str
+    keys: tuple[str, ...]
+    exchange: str = EVENTS_EXCHANGE
+    takes_unrouted: bool = False
+
+    @property
+    def dead(self) -> str:
+        return f"{self.name}.dead"
+
+    @property
+    def parking(self) -> str:
+        """Where the broker puts what it gave up on itself; the parker moves it on to `dead` with our headers."""
+        return f"{self.name}.parking"
+
+    def tier(self, name: str) -> str:
+        return f"{self.name}.retry.{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """One queue as the broker knows it."""
+
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+WORK_QUEUES: tuple[WorkQueue, ...] = (
+    WorkQueue("inbox-api.critical", ("otp.requested", "notification.requested.critical")),
+    WorkQueue(
+        "inbox-api.standard",
+        (
+            "bill.issued",
+            "bill.cancelled",
+            "bill.overdue",
+            "payment.confirmed",
+            "contract.signed",
+            "contract.ended",
+            "contract.expiring",
+            "user.updated",
+            "user.deleted",
+            "notification.requested",
+            "sms_budget.threshold_reached",
+            "retention.due",
+        ),
+        takes_unrouted=True,
+    ),
+    WorkQueue(
+        "inbox-api.outcomes",
+        ("sms.sent", "sms.failed", "sms.expired", "sms.blocked", "sms.unknown", "push.sent", "push.failed"),
+    ),
+    WorkQueue("sms-sender.critical", ("sms.critical",), DELIVERIES_EXCHANGE),
+    WorkQueue("sms-sender.standard", ("sms.standard",), DELIVERIES_EXCHANGE),
+    WorkQueue("push-sender.critical", ("push.critical",), DELIVERIES_EXCHANGE),
+    WorkQueue("push-sender.standard", ("push.standard",), DELIVERIES_EXCHANGE),
+)
+
+BY_NAME: Mapping[str, WorkQueue] = {queue.name: queue for queue in WORK_QUEUES}
+
+
+def queues() -> Iterator[Queue]:
+    """Every queue, in an order in which a queue's dead-letter target exists before it."""
+    for work in WORK_QUEUES:
+        yield Queue(work.dead, {"x-message-ttl": _milliseconds(DEAD_LETTERS_KEPT), "x-delivery-limit": LOOKED_AT_OFTEN})
+        yield Queue(work.parking, {"x-delivery-limit": LOOKED_AT_OFTEN})
+        yield Queue(work.name, {"x-delivery-limit": DELIVERY_LIMIT, **_dead_lettered_to(work.parking)})
+        for name, delay in TIERS.items():
+            yield Queue(work.tier(name), {"x-message-ttl": _milliseconds(delay), **_dead_lettered_to(work.name)})
+
+
+def bindings() -> Iterator[tuple[str, str, str]]:
+    """Every binding as (exchange, queue, routing key)."""
+    for work in WORK_QUEUES:
+        for key in work.keys:
+            yield work.exchange, work.name, key
+        if work.takes_unrouted:
+            yield UNROUTED_EXCHANGE, work.name, ""
+
+
+async def declare(connection: aio_pika.abc.AbstractConnection) -> None:
+    """Make whatever is missing; what exists stays. Raises when something exists with other arguments."""
+    async with connection.channel() as channel:
+        for name, kind in ((EVENTS_EXCHANGE, "topic"), (DELIVERIES_EXCHANGE, "topic"), (UNROUTED_EXCHANGE, "fanout")):
+            await channel.declare_exchange(name, kind, durable=True)
+        for queue in queues():
+            arguments = {"x-queue-type": "quorum", **queue.arguments}
+            await channel.declare_queue(queue.name, durable=True, arguments=arguments)
+        underlay = await channel.get_underlay_channel()
+        for exchange, queue_name, key in bindings():
+            await underlay.queue_bind(queue_name, exchange, routing_key=key)
+
+
+def _dead_lettered_to(queue: str) -> dict[str, Any]:
+    # At-least-once dead-lettering needs both the strategy and `reject-publish`; without either it is at most once.
+    return {
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": queue,
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
+
+
+def _milliseconds(duration: timedelta) -> int:
+    return int(duration.total_seconds() * 1000)
