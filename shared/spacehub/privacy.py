@@ -1,4 +1,4 @@
-"""Phone numbers as they may be kept: a keyed hash to look them up by, and the last four digits for a person to recognise."""
+"""Phone numbers as they may be kept: a keyed hash to look them up by, and four digits for a person to recognise."""
 
 import hashlib
 import hmac

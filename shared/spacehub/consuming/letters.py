@@ -1,6 +1,7 @@
 """Moving a message on: the same body with our headers, to a retry tier or to the dead letters."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -57,3 +58,10 @@ def _copy(message: DeliveredMessage, *, queue: str, headers: Mapping[str, Any]) 
         content_type=properties.content_type,
         headers={**kept, **headers},
     )
+
+
+def as_new(message: DeliveredMessage, *, queue: WorkQueue) -> Outgoing:
+    """A dead letter as its queue first got it: no attempts used up, no reason."""
+    ours = (ATTEMPTS, REASON, FAILED_AT, ORIGIN)
+    outgoing = _copy(message, queue=queue.name, headers={})
+    return replace(outgoing, headers={name: value for name, value in outgoing.headers.items() if name not in ours})

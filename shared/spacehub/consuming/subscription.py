@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from spacehub.consuming.parking import parking
 from spacehub.consuming.session import Session
 from spacehub.consuming.settling import Exhausted, GivenBack, Handler, settle
 from spacehub.errors import Away
@@ -100,3 +101,15 @@ async def _worker(subscription: Subscription, session: Session, publisher: Publi
             )
     except GivenBack:
         return
+
+
+def tasks(subscriptions: Sequence[Subscription], *, url: str, publisher: Publisher) -> dict[str, Task]:
+    """The long tasks of a consuming process: each subscription, and the parker of its queue."""
+    return {
+        f"{verb} {subscription.queue.name}": task
+        for subscription in subscriptions
+        for verb, task in (
+            ("consume", consuming(subscription, url=url, publisher=publisher)),
+            ("park", parking(subscription.queue, url=url, publisher=publisher)),
+        )
+    }
