@@ -1,0 +1,122 @@
+"""A program of ours: started on a leash, its output in a log file, ended as a whole family."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from spacehub_dev.provisioning import leftovers
+
+LEASH = Path(__file__).with_name("leash.py")
+_spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
+"""The leash ends a program when the *thread* that started it ends; this one lives as long as the interpreter."""
+
+
+class ProgramFailed(Exception):
+    """A program ended, or was not ready in time. The text holds the end of its log."""
+
+
+@dataclass
+class Program:
+    """One program that can be started any number of times; `directory` is the system it belongs to."""
+
+    name: str
+    command: Sequence[str]
+    directory: Path
+    log: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    user: str | None = None
+    stop_signal: signal.Signals = signal.SIGTERM
+    death_signal: signal.Signals = signal.SIGKILL
+    cwd: Path = Path("/")
+    _process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and return at once; an earlier log is kept as `<log>.1`."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        if self.log.exists():
+            self.log.replace(self.log.with_name(self.log.name + ".1"))
+        self._process = _spawner.submit(self._spawn).result()
+        leftovers.remember(self.directory, self.name, self._process.pid)
+
+    @property
+    def pid(self) -> int | None:
+        """The process's id while it is alive."""
+        return self._process.pid if self._process is not None and self.alive() else None
+
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended; negative for a signal, None while it runs or before its first start."""
+        return None if self._process is None else self._process.poll()
+
+    def alive(self) -> bool:
+        """Whether it has been started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    def kill(self) -> None:
+        """SIGKILL for it and its children; returns when they are gone."""
+        if self.alive():
+            leftovers.kill_tree(self._handle())
+        self._ended()
+
+    def terminate(self) -> None:
+        """Ask it to stop, without waiting."""
+        if self.alive():
+            leftovers.send(self._handle(), signal.SIGCONT)
+            leftovers.send(self._handle(), self.stop_signal)
+
+    def stop(self, *, patience: float = 20) -> None:
+        """Ask it to stop and wait `patience` seconds; what is left then is killed."""
+        self.terminate()
+        if self._process is not None:
+            try:
+                self._process.wait(patience)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        self._ended()
+
+    def suspend(self) -> None:
+        """Freeze it and its children (SIGSTOP), as a machine that stalls."""
+        for member in leftovers.family(self._handle()):
+            leftovers.send(member, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on after `suspend`."""
+        for member in leftovers.family(self._handle()):
+            leftovers.send(member, signal.SIGCONT)
+
+    def last_lines(self, count: int = 15) -> str:
+        """The end of its log."""
+        if not self.log.exists():
+            return ""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-count:])
+
+    def _handle(self) -> psutil.Process:
+        if self._process is None:
+            raise ProgramFailed(f"{self.name} was never started")
+        return psutil.Process(self._process.pid)
+
+    def _ended(self) -> None:
+        if self._process is not None:
+            self._process.wait(10)
+            leftovers.forget(self.directory, self.name)
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        leash = [sys.executable, "-I", "-S", str(LEASH), str(int(self.death_signal)), str(os.getpid())]
+        mark = {leftovers.MARK: str(self.directory)}
+        with self.log.open("wb") as log:
+            return subprocess.Popen(
+                [*leash, self.user or "-", *self.command],
+                env={**self.environment, **mark},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                cwd=self.cwd,
+            )
