@@ -1,7 +1,7 @@
 """The parker: gives letters that the broker itself gave up on our headers, and moves them to the dead letters.
 
-A message that was delivered 20 times without an ack (its consumers died each time) is dead-lettered by the broker, without
-a word of ours.
+A message that was delivered 20 times without an ack (its consumers died each time) is dead-lettered by the broker,
+without a word of ours.
 """
 
 import asyncio
