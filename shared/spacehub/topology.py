@@ -88,8 +88,31 @@ WORK_QUEUES: tuple[WorkQueue, ...] = (
     ),
     WorkQueue("sms-sender.critical", ("sms.critical",), DELIVERIES_EXCHANGE),
     WorkQueue("sms-sender.standard", ("sms.standard",), DELIVERIES_EXCHANGE),
+    WorkQueue(
+        "sms-sender.facts",
+        (
+            "payment.confirmed",
+            "bill.cancelled",
+            "contract.signed",
+            "contract.ended",
+            "user.deleted",
+            "sms_budget.set",
+        ),
+    ),
     WorkQueue("push-sender.critical", ("push.critical",), DELIVERIES_EXCHANGE),
     WorkQueue("push-sender.standard", ("push.standard",), DELIVERIES_EXCHANGE),
+    WorkQueue("devices-api.events", ("device.died", "devices.prune_due", "user.deleted")),
+    WorkQueue(
+        "scheduler.facts",
+        (
+            "bill.issued",
+            "bill.cancelled",
+            "payment.confirmed",
+            "contract.signed",
+            "contract.ended",
+            "user.deleted",
+        ),
+    ),
 )
 
 BY_NAME: Mapping[str, WorkQueue] = {queue.name: queue for queue in WORK_QUEUES}
