@@ -1,0 +1,70 @@
+"""Tells the story to a running system: publishes as another domain would, waits, and compares."""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import aio_pika
+
+from spacehub_dev.demo import watching
+from spacehub_dev.demo.comparing import compare, match
+from spacehub_dev.demo.story import Scene, story
+from spacehub_dev.demo.telling import tell
+from spacehub_dev.demo.watching import Seen
+
+PATIENCE = 60.0
+"""Seconds until what has not arrived counts as missing."""
+
+STILL = 1.0
+"""Seconds to look on after the last arrival, for messages that should not come."""
+
+
+async def play(endpoints: Mapping[str, Any]) -> int:
+    """Tell the story and print its table; 0 when everything arrived once and nothing else did, else 1."""
+    scenes = story()
+    since = await watching.texts_so_far(endpoints)
+    published = await _publish(endpoints["amqp_url"], scenes)
+    seen = await _watch(endpoints, scenes, since)
+    results, surplus = compare(scenes, published, seen)
+    return tell(results, surplus)
+
+
+async def _publish(amqp_url: str, scenes: Sequence[Scene]) -> list[datetime]:
+    """Each event with a confirm of its own; when it was published."""
+    times = []
+    async with await aio_pika.connect(amqp_url) as connection:
+        channel = await connection.channel()
+        exchange = await channel.get_exchange("spacehub.events")
+        for scene in scenes:
+            message = aio_pika.Message(
+                json.dumps(scene.event, ensure_ascii=False).encode(),
+                content_type="application/cloudevents+json",
+                delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+                message_id=scene.event["id"],
+            )
+            times.append(datetime.now(UTC))
+            await exchange.publish(message, routing_key=scene.event["type"].removeprefix("mn.spacehub."))
+    return times
+
+
+async def _watch(endpoints: Mapping[str, Any], scenes: Sequence[Scene], since: int) -> list[Seen]:
+    """Everything that arrived, once all that was promised is there or patience has run out."""
+    promised = [expected for scene in scenes for expected in scene.expected]
+    users = sorted({expected.to for expected in promised if expected.channel == "inbox"})
+    queues = sorted({expected.to for expected in promised if expected.channel == "dead letter"})
+    events = {scene.event["id"] for scene in scenes}
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + PATIENCE
+    still_until = None
+    while True:
+        seen = await watching.texts(endpoints, since=since)
+        seen += await watching.inboxes(endpoints, users)
+        for queue in queues:
+            seen += await watching.dead_letters(endpoints, queue, events)
+        if still_until is None and all(match(expected, seen) for expected in promised):
+            still_until = loop.time() + STILL
+        if loop.time() > (still_until or deadline):
+            return seen
+        await asyncio.sleep(0.2)

@@ -1,0 +1,164 @@
+"""What the demo tells: sample events of other domains, and exactly what each must cause.
+
+Dates are made from today's, ids and people afresh, so the story can be told on any day, at any hour, twice.
+"""
+
+import json
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+SAMPLES = Path(__file__).parents[3] / "docs" / "events" / "samples"
+HERE = ZoneInfo("Asia/Ulaanbaatar")
+
+Channel = Literal["sms", "inbox", "dead letter"]
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """One message that must arrive: by which channel, at which phone, user or queue, with which text."""
+
+    channel: Channel
+    to: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One event and everything it must cause."""
+
+    title: str
+    event: Mapping[str, Any]
+    expected: tuple[Expected, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody of the story: a fresh user id and a fresh number."""
+
+    user_id: str
+    phone: str
+
+    @property
+    def address(self) -> str:
+        """The number as the gateway gets it."""
+        return f"976{self.phone}"
+
+    def recipient(self, spelling: str, **more: str) -> dict[str, str]:
+        return {"user_id": self.user_id, "phone": spelling.format(self.phone[:4], self.phone[4:]), **more}
+
+
+def story() -> list[Scene]:
+    """The scenes, in the order of publication."""
+    now = datetime.now(HERE)
+    due = (now + timedelta(days=12)).date().isoformat()
+    month = now.strftime("%Y-%m")
+    soon = (now + timedelta(days=4)).date().isoformat()
+    bat, sarah, dorj = _person("99"), _person("88"), _person("95")
+    months = f"{now.month}-р сарын", now.strftime("%B")
+
+    def event(sample: str, **data: Any) -> dict[str, Any]:
+        envelope = json.loads((SAMPLES / sample).read_text(encoding="utf-8"))
+        envelope |= {"id": str(uuid4()), "time": datetime.now(HERE).isoformat()}
+        envelope["data"] |= data
+        return dict(envelope)
+
+    def as_type(short: str, envelope: dict[str, Any]) -> dict[str, Any]:
+        return envelope | {"type": f"mn.spacehub.{short}", "source": "/scheduler"}
+
+    def told(person: Person, text: str) -> tuple[Expected, ...]:
+        return Expected("sms", person.address, text), Expected("inbox", person.user_id, text)
+
+    def bill_id() -> str:
+        return f"bill-{uuid4()}"
+
+    unreadable = "wrong_data: data.amount: Input should be a valid integer"
+    announcement = "Маргааш 10:00–14:00 цагт засварын улмаас халуун ус хаана."
+    return [
+        Scene(
+            "a tenant asks for a code",
+            event("01-otp-requested.json", phone=bat.phone, code="482913"),
+            (Expected("sms", bat.address, "Spacehub код: 482913. 5 мин дотор оруулна уу."),),
+        ),
+        Scene(
+            "a bill, in Mongolian",
+            event(
+                "02-bill-issued.json",
+                bill_id=bill_id(),
+                recipient=bat.recipient("{} {}"),
+                month=month,
+                amount=1_250_000,
+                due_date=due,
+            ),
+            told(bat, f"{months[0]} төлбөр: ₮1,250,000. {due}-ийн дотор төлнө үү."),
+        ),
+        Scene(
+            "a bill, in English",
+            event(
+                "03-bill-issued-english.json",
+                bill_id=bill_id(),
+                recipient=sarah.recipient("+976 {}-{}", locale="en"),
+                month=month,
+                amount=450_000,
+                due_date=due,
+            ),
+            told(sarah, f"Bill for {months[1]}: ₮450,000. Please pay by {due}."),
+        ),
+        Scene(
+            "a payment is confirmed",
+            event(
+                "04-payment-confirmed.json",
+                payment_id=str(uuid4()),
+                bill_id=bill_id(),
+                recipient=bat.recipient("{}.{}"),
+            ),
+            told(bat, "Төлбөр ₮1,250,000 хүлээн авлаа. Баярлалаа."),
+        ),
+        Scene(
+            "a bill is overdue",
+            as_type(
+                "bill.overdue",
+                event("05-bill-overdue-source.json", bill_id=bill_id(), recipient=dorj.recipient("00976{}{}")),
+            ),
+            told(dorj, "Төлбөрийн хугацаа хэтэрсэн: ₮98,500."),
+        ),
+        Scene(
+            "a contract ends soon",
+            as_type(
+                "contract.expiring",
+                event(
+                    "06-contract-signed.json",
+                    contract_id=str(uuid4()),
+                    recipient=bat.recipient("({}) {}"),
+                    ends_on=soon,
+                ),
+            ),
+            told(bat, f"Таны Зайсан Плаза 1201 тооцоо {soon}-нд дуусна."),
+        ),
+        Scene(
+            "an announcement to the house",
+            event(
+                "08-notification-requested.json",
+                recipients=[person.recipient("{}{}") for person in (bat, sarah, dorj)],
+            ),
+            tuple(Expected("inbox", person.user_id, announcement) for person in (bat, sarah, dorj)),
+        ),
+        Scene(
+            "an event nobody can read",
+            event("09-unreadable-amount.json"),
+            (
+                Expected(
+                    "dead letter", "inbox-api.standard.dead", "wrong_data: data.amount: Input should be a valid integer"
+                ),
+            ),
+        ),
+    ]
+
+
+def _person(prefix: str) -> Person:
+    return Person(user_id=str(uuid4()), phone=prefix + f"{random.randrange(10**6):06d}")

@@ -1,0 +1,36 @@
+"""The table that `make demo` prints."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from spacehub_dev.demo.comparing import Result
+from spacehub_dev.demo.watching import Seen
+
+
+def tell(results: Sequence[Result], surplus: Sequence[Seen]) -> int:
+    """Print what each event caused; 0 when all of it and nothing else arrived, else 1."""
+    console = Console(width=max(Console().width, 150))
+    table = Table("event", "channel", "to", "text", "ms", title="What each phone and inbox received")
+    missing = 0
+    for result in results:
+        short = result.scene.event["type"].removeprefix("mn.spacehub.")
+        first = f"{result.scene.title}\n[dim]{short}[/dim]"
+        for expected, arrival in result.arrivals:
+            if arrival is None:
+                missing += 1
+                table.add_row(first, expected.channel, expected.to, f"[red]MISSING:[/red] {expected.text}", "")
+            else:
+                took = (arrival.at - result.published).total_seconds() * 1000
+                table.add_row(first, expected.channel, expected.to, expected.text, f"{took:.0f}")
+            first = ""
+        table.add_section()
+    console.print(table)
+    for one in surplus:
+        console.print(f"[red]NOT PROMISED:[/red] {one.channel} to {one.to}: {one.text}")
+    if missing or surplus:
+        console.print(f"[red]{missing} missing, {len(surplus)} too many[/red]")
+        return 1
+    console.print("[green]Everything arrived, once, and nothing else did.[/green]")
+    return 0

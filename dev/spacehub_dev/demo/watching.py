@@ -1,0 +1,67 @@
+"""What the demo sees arrive: each place is read as an outsider would read it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import aio_pika
+import asyncpg
+import httpx
+
+from spacehub_dev.demo.story import Channel
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One message that arrived; `event` is the id of its cause where the place tells it."""
+
+    channel: Channel
+    to: str
+    text: str
+    at: datetime
+    event: str | None = None
+
+
+async def texts(endpoints: Mapping[str, Any], *, since: int) -> list[Seen]:
+    """The SMS that the carrier took after number `since`."""
+    async with httpx.AsyncClient(trust_env=False) as client:
+        answer = await client.get(f"{endpoints['sms_simulator_url']}/control/messages", params={"since": since})
+    return [
+        Seen("sms", message["to"], message["text"], datetime.fromisoformat(message["receivedAt"]))
+        for message in answer.json()["messages"]
+    ]
+
+
+async def texts_so_far(endpoints: Mapping[str, Any]) -> int:
+    """The number after the newest SMS that the carrier has."""
+    async with httpx.AsyncClient(trust_env=False) as client:
+        answer = await client.get(f"{endpoints['sms_simulator_url']}/control/messages")
+    return int(answer.json()["next"])
+
+
+async def inboxes(endpoints: Mapping[str, Any], users: list[str]) -> list[Seen]:
+    """The inbox rows of `users`."""
+    connection = await asyncpg.connect(endpoints["databases"]["inbox"])
+    try:
+        rows = await connection.fetch(
+            "SELECT user_id, body, created_at FROM notifications WHERE user_id = ANY($1::uuid[])", users
+        )
+    finally:
+        await connection.close()
+    return [Seen("inbox", str(row["user_id"]), row["body"], row["created_at"]) for row in rows]
+
+
+async def dead_letters(endpoints: Mapping[str, Any], queue: str, events: set[str]) -> list[Seen]:
+    """The dead letters of `events` in `queue`; they stay there."""
+    async with await aio_pika.connect(endpoints["amqp_url"]) as connection:
+        channel = await connection.channel()
+        found = []
+        dead = await channel.declare_queue(queue, passive=True)
+        for _ in range(dead.declaration_result.message_count or 0):
+            message = await dead.get(fail=False)
+            if message is not None and json.loads(message.body).get("id") in events:
+                reason, failed_at = str(message.headers["x-reason"]), str(message.headers["x-failed-at"])
+                found.append(Seen("dead letter", queue, reason, datetime.fromisoformat(failed_at), message.message_id))
+        return found
