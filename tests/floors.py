@@ -1,0 +1,27 @@
+"""Which floor each room of a service stands on; a new module must be placed here before the floors hold."""
+
+APP, EDGE, DEED, OUTSIDE, THING, SETTINGS = "app", "edge", "deed", "outside", "thing", "settings"
+
+MAY_IMPORT = {
+    APP: {EDGE, DEED, OUTSIDE, THING, SETTINGS},
+    EDGE: {DEED, THING},
+    DEED: {DEED, THING},
+    OUTSIDE: {OUTSIDE, THING},
+    THING: {THING},
+    SETTINGS: {THING},
+}
+"""What a floor may import of its own service, besides its own room; circles are not allowed anywhere."""
+
+SHARED_FOR = {
+    DEED: {"errors", "events", "outbox", "quiet_hours", "privacy", "running", "telemetry"},
+    THING: {"errors", "events", "quiet_hours", "privacy"},
+}
+"""What deeds and things may import of `spacehub`; the other floors may import all of it."""
+
+ROOMS: dict[str, dict[str, str]] = {
+    "inbox_api": {},
+    "sms_sender": {},
+    "push_sender": {},
+    "devices_api": {},
+    "scheduler": {},
+}
