@@ -3,6 +3,7 @@
 import typer
 
 from spacehub_dev import checking
+from spacehub_dev.launcher import running
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -16,3 +17,15 @@ def commands() -> None:
 def check() -> None:
     """Formatter, linter, strict types and floors."""
     raise typer.Exit(checking.check())
+
+
+@app.command()
+def run() -> None:
+    """Boot the whole system and keep it running until Ctrl-C."""
+    raise typer.Exit(running.run())
+
+
+@app.command()
+def demo() -> None:
+    """Boot an empty system, publish the sample events, show what each phone, device and inbox received, stop."""
+    raise typer.Exit(running.demo())

@@ -2,13 +2,13 @@
 
 import hashlib
 import os
-import secrets
 import shutil
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from spacehub_dev.provisioning.kept import kept_secret
 from spacehub_dev.provisioning.ports import listening, release_port, reserve_port
 from spacehub_dev.provisioning.rabbitmq import management_answers
 from spacehub_dev.provisioning.servers import Report, ServerUnavailable
@@ -115,7 +115,7 @@ class DockerPostgres(Container):
 
     def __init__(self, directory: Path, *, report: Report) -> None:
         self._port = reserve_port()
-        self._password = _kept_password(directory)
+        self._password = kept_secret(directory, "docker")
         super().__init__(
             directory,
             "postgres",
@@ -147,7 +147,7 @@ class DockerRabbit(Container):
 
     def __init__(self, directory: Path, *, config: Sequence[str] = (), report: Report) -> None:
         self._amqp, self._management = reserve_port(), reserve_port()
-        self._password = _kept_password(directory)
+        self._password = kept_secret(directory, "docker")
         lines = directory / "rabbitmq-extra.conf"
         lines.write_text("\n".join(config) + "\n")
         super().__init__(
@@ -181,14 +181,6 @@ class DockerRabbit(Container):
                 return
             time.sleep(0.5)
         raise ServerUnavailable(f"RabbitMQ did not start in Docker:\n{self.last_lines()}")
-
-
-def _kept_password(directory: Path) -> str:
-    path = directory / "docker-password"
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_hex(16))
-    return path.read_text()
 
 
 def _docker(*arguments: str, tolerant: bool = False, environment: Mapping[str, str] | None = None) -> int:

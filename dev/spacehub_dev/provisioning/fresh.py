@@ -1,4 +1,4 @@
-"""Empty databases and virtual hosts, made in milliseconds on a running server and dropped afterwards; for tests."""
+"""Empty databases and virtual hosts, made in milliseconds on a running server and dropped afterwards."""
 
 import asyncio
 import inspect
@@ -84,13 +84,17 @@ class Vhost:
     management_url: str
 
 
-async def make_vhost(server: RabbitServer) -> Vhost:
-    """An empty virtual host in which the server's user may do everything. Raises ServerUnavailable."""
-    name = f"spacehub-test-{secrets.token_hex(6)}"
+async def make_vhost(server: RabbitServer, *, name: str | None = None) -> Vhost:
+    """An empty virtual host in which the server's user may do everything. Raises ServerUnavailable.
+
+    One of the same name that is there already is emptied.
+    """
+    name = name or f"spacehub-test-{secrets.token_hex(6)}"
     user = urlsplit(server.url).username or "guest"
     everything = {"configure": ".*", "write": ".*", "read": ".*"}
     try:
         async with httpx.AsyncClient(base_url=server.management_url) as client:
+            await client.delete(f"/api/vhosts/{name}")
             (await client.put(f"/api/vhosts/{name}")).raise_for_status()
             (await client.put(f"/api/permissions/{name}/{quote(user)}", json=everything)).raise_for_status()
     except httpx.HTTPError as error:

@@ -61,34 +61,36 @@ class Program:
 
     def kill(self) -> None:
         """SIGKILL for it and its children; returns when they are gone."""
-        if self.alive():
-            leftovers.kill_tree(self._handle())
-        self._ended()
+        if (process := self._process) is not None:
+            if process.poll() is None:
+                leftovers.kill_tree(psutil.Process(process.pid))
+            self._ended(process)
 
     def terminate(self) -> None:
         """Ask it to stop, without waiting."""
-        if self.alive():
-            leftovers.send(self._handle(), signal.SIGCONT)
-            leftovers.send(self._handle(), self.stop_signal)
+        for member in self._family():
+            leftovers.send(member, signal.SIGCONT)
+        if self._process is not None and self.alive():
+            self._process.send_signal(self.stop_signal)
 
     def stop(self, *, patience: float = 20) -> None:
         """Ask it to stop and wait `patience` seconds; what is left then is killed."""
         self.terminate()
-        if self._process is not None:
+        if (process := self._process) is not None:
             try:
-                self._process.wait(patience)
+                process.wait(patience)
             except subprocess.TimeoutExpired:
-                self.kill()
-        self._ended()
+                leftovers.kill_tree(psutil.Process(process.pid))
+            self._ended(process)
 
     def suspend(self) -> None:
         """Freeze it and its children (SIGSTOP), as a machine that stalls."""
-        for member in leftovers.family(self._handle()):
+        for member in self._family():
             leftovers.send(member, signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let it go on after `suspend`."""
-        for member in leftovers.family(self._handle()):
+        for member in self._family():
             leftovers.send(member, signal.SIGCONT)
 
     def last_lines(self, count: int = 15) -> str:
@@ -97,15 +99,15 @@ class Program:
             return ""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-count:])
 
-    def _handle(self) -> psutil.Process:
-        if self._process is None:
-            raise ProgramFailed(f"{self.name} was never started")
-        return psutil.Process(self._process.pid)
+    def _family(self) -> list[psutil.Process]:
+        try:
+            return leftovers.family(psutil.Process(self.pid)) if self.pid is not None else []
+        except psutil.NoSuchProcess:
+            return []
 
-    def _ended(self) -> None:
-        if self._process is not None:
-            self._process.wait(10)
-            leftovers.forget(self.directory, self.name)
+    def _ended(self, process: subprocess.Popen[bytes]) -> None:
+        process.wait(10)
+        leftovers.forget(self.directory, self.name)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         leash = [sys.executable, "-I", "-S", str(LEASH), str(int(self.death_signal)), str(os.getpid())]

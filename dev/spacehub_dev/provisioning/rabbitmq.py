@@ -67,7 +67,8 @@ class PrivateRabbit:
         self._write_files()
         if not self._epmd.alive():
             self._epmd.start()
-        self._server.start()
+        if not self._server.alive():
+            self._server.start()
         deadline = time.monotonic() + BOOT_SECONDS
         while time.monotonic() < deadline and self._server.alive():
             if listening(self._ports["amqp"]) and management_answers(self.management_url):

@@ -1,0 +1,92 @@
+"""The two servers under a system: found, started, named to its processes, and stopped or emptied at the end."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from spacehub_dev.launcher import databases
+from spacehub_dev.provisioning.finding import Postgres, Rabbit, find_postgres, find_rabbitmq
+from spacehub_dev.provisioning.fresh import Vhost, drop_vhost, make_vhost
+from spacehub_dev.provisioning.given import GivenServer
+from spacehub_dev.provisioning.servers import Report, ServerUnavailable
+
+
+@dataclass
+class Backing:
+    """PostgreSQL and RabbitMQ for one system. On servers given by URL its databases begin with `spacehub_`."""
+
+    postgres: Postgres
+    rabbitmq: Rabbit
+    label: str
+    keep_data: bool
+    report: Report
+    vhost: Vhost | None = field(default=None, init=False)
+
+    @property
+    def amqp_url(self) -> str:
+        """The broker, with the virtual host that this system uses."""
+        return self.rabbitmq.url if self.vhost is None else self.vhost.amqp_url
+
+    @property
+    def databases(self) -> Mapping[str, str]:
+        """The URL of each service's database."""
+        return databases.database_urls(self.postgres.url, prefix=self.prefix)
+
+    @property
+    def prefix(self) -> str:
+        """What keeps our databases apart from a stranger's, and a demo's from those of `make run`."""
+        if not isinstance(self.postgres, GivenServer):
+            return ""
+        return f"spacehub_{self.label}_" if self.label else "spacehub_"
+
+    async def start_postgres(self) -> None:
+        """Start it and make the databases that are absent."""
+        await self._start("PostgreSQL", self.postgres.start)
+        if not self.keep_data:
+            await databases.drop_all(self.postgres.url, prefix=self.prefix)
+        await databases.create_absent(self.postgres.url, prefix=self.prefix)
+
+    async def start_rabbitmq(self) -> None:
+        """Start it."""
+        await self._start("RabbitMQ", self.rabbitmq.start)
+
+    async def take_vhost(self) -> None:
+        """On a broker given by URL a labelled system takes a virtual host of its own, where it is allowed to."""
+        if self.label and isinstance(self.rabbitmq, GivenServer):
+            try:
+                self.vhost = await make_vhost(self.rabbitmq, name=f"spacehub-{self.label}")
+            except ServerUnavailable:
+                self.report("RabbitMQ: no virtual host of our own can be made, the one in AMQP_URL is used")
+
+    async def stop(self) -> None:
+        """Stop what is ours, both at the same time; without `keep_data` their data goes too."""
+        if self.vhost is not None:
+            await drop_vhost(self.vhost)
+        ends = [self.postgres.stop, self.rabbitmq.stop]
+        if not self.keep_data:
+            ends = [self.postgres.discard, self.rabbitmq.discard]
+        await asyncio.gather(*(asyncio.to_thread(end) for end in ends))
+
+    async def _start(self, name: str, start: Callable[[], None]) -> None:
+        self.report(f"{name}: starting")
+        began = time.monotonic()
+        await asyncio.to_thread(start)
+        self.report(f"{name}: ready after {time.monotonic() - began:.1f} s")
+
+
+@asynccontextmanager
+async def backing_servers(
+    directory: Path, *, report: Report, label: str, keep_data: bool, config: Sequence[str]
+) -> AsyncIterator[Backing]:
+    """Find both servers, installing them where needed; they are started by the caller, and stopped with the block."""
+    postgres = await asyncio.to_thread(find_postgres, directory, report=report, durable=keep_data)
+    rabbitmq = await asyncio.to_thread(find_rabbitmq, directory, report=report, config=config)
+    backing = Backing(postgres, rabbitmq, label, keep_data, report)
+    await backing.take_vhost()
+    try:
+        yield backing
+    finally:
+        await backing.stop()
