@@ -1,0 +1,30 @@
+"""What sms-sender listens to: requests for SMS, a queue for each lane."""
+
+from collections.abc import Awaitable, Callable
+
+from spacehub.consuming.subscription import Subscription, one_by_one
+from spacehub.errors import Unreadable
+from spacehub.events.envelope import Event
+from spacehub.events.requests import SmsRequested
+from spacehub.outbox import Lane
+from spacehub.topology import BY_NAME
+
+Deed = Callable[[SmsRequested], Awaitable[None]]
+
+
+def sms_requests(lane: Lane, *, send: Deed, give_up: Deed, workers: int) -> Subscription:
+    """The requests of `lane`, up to `workers` of them sent at the same time."""
+
+    async def handle(event: Event) -> None:
+        await send(_request_in(event))
+
+    async def exhausted(event: Event, _: str) -> None:
+        await give_up(_request_in(event))
+
+    return Subscription(BY_NAME[f"sms-sender.{lane}"], one_by_one(handle), workers=workers, exhausted=exhausted)
+
+
+def _request_in(event: Event) -> SmsRequested:
+    if not isinstance(event.data, SmsRequested):
+        raise Unreadable(f"no_such_type: type: {event.data.type} does not belong here")
+    return event.data

@@ -1,0 +1,94 @@
+"""Handing an SMS to the carrier once, however often the broker delivers the request for it."""
+
+import traceback
+from datetime import timedelta
+from time import monotonic
+from typing import Protocol
+
+import structlog
+from spacehub.errors import NotNow, TemporaryFailure
+from spacehub.events.requests import SmsRequested
+
+from sms_sender import outcomes
+from sms_sender.attempts import Attempt
+from sms_sender.fates import Accepted, CredentialsRefused, NoAnswer, Refused
+from sms_sender.outcomes import Outcome
+from sms_sender.phone import mobile_number
+from sms_sender.segments import size_of
+
+log = structlog.get_logger()
+
+SECOND_TRY = timedelta(seconds=5)
+"""How soon an OTP in doubt is sent once more."""
+
+
+class Gateway(Protocol):
+    """The carrier, asked once per call. Being cancelled tells nothing: the text may be out."""
+
+    async def send(self, to: str, text: str) -> Accepted: ...
+
+
+class Ledger(Protocol):
+    """Who may send which SMS now, and what became of it."""
+
+    async def claim(self, sms: SmsRequested, *, segments: int) -> Attempt | None: ...
+    async def record(self, attempt: Attempt, outcome: Outcome, *, took: timedelta) -> None: ...
+    async def release(self, attempt: Attempt, reason: str, *, took: timedelta) -> None: ...
+    async def doubt(self, attempt: Attempt, reason: str, *, took: timedelta) -> None: ...
+    async def give_back(self, attempt: Attempt) -> None: ...
+    async def exhaust(self, sms: SmsRequested, *, segments: int) -> None: ...
+
+
+async def send_sms(sms: SmsRequested, *, gateway: Gateway, ledger: Ledger, deadline: timedelta) -> None:
+    """Hand `sms` to the carrier and record what became of it; a second delivery of the same request changes nothing.
+
+    No call starts with less than `deadline`, the longest it may take, left of the lease. Raises TemporaryFailure when
+    it is to be tried again: only what was definitely not sent, and once an OTP of which nobody knows.
+    """
+    attempt = await ledger.claim(sms, segments=size_of(sms.text).segments)
+    if attempt is None:
+        return
+    if attempt.lease_left < deadline or attempt.valid_left <= timedelta():
+        await ledger.give_back(attempt)
+        raise NotNow("claim_too_old", not_after=sms.expires_at)
+    started = monotonic()
+    try:
+        accepted = await gateway.send(mobile_number(sms.phone), sms.text)
+    except Refused as refusal:
+        outcome = outcomes.failed(refusal.reason)
+    except NoAnswer as silence:
+        outcome = outcomes.unknown(silence.reason)
+    except (CredentialsRefused, NotNow) as refusal:
+        await ledger.give_back(attempt)
+        raise NotNow(refusal.reason, retry_in=refusal.retry_in, not_after=sms.expires_at) from refusal
+    except TemporaryFailure as failure:
+        await ledger.release(attempt, failure.reason, took=_since(started))
+        raise TemporaryFailure(failure.reason, retry_in=failure.retry_in, not_after=sms.expires_at) from failure
+    except Exception as fault:
+        _log_without_values(sms, fault)
+        outcome = outcomes.unknown("unexpected")
+    else:
+        outcome = outcomes.sent(accepted.message_id)
+    await _conclude(sms, attempt, outcome, took=_since(started), ledger=ledger)
+
+
+async def give_up(sms: SmsRequested, *, ledger: Ledger) -> None:
+    """Record that the retries of `sms` are used up."""
+    await ledger.exhaust(sms, segments=size_of(sms.text).segments)
+
+
+async def _conclude(sms: SmsRequested, attempt: Attempt, outcome: Outcome, *, took: timedelta, ledger: Ledger) -> None:
+    if outcome.status == "unknown" and outcome.reason and attempt.worth_another:
+        await ledger.doubt(attempt, outcome.reason, took=took)
+        raise TemporaryFailure(outcome.reason, retry_in=SECOND_TRY, not_after=sms.expires_at)
+    await ledger.record(attempt, outcome, took=took)
+
+
+def _since(started: float) -> timedelta:
+    return timedelta(seconds=monotonic() - started)
+
+
+def _log_without_values(sms: SmsRequested, fault: Exception) -> None:
+    """Where it happened, not what it says: an error's words may quote the number or the text."""
+    where = traceback.format_tb(fault.__traceback__)
+    log.error("gateway_client_broke", sms_id=str(sms.sms_id), error=type(fault).__name__, where=where)
