@@ -4,8 +4,10 @@ import typer
 
 from spacehub_dev import checking
 from spacehub_dev.launcher import running
+from spacehub_dev.simulators import command
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
+app.add_typer(command.app, name="simulate")
 
 
 @app.callback()

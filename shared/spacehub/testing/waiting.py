@@ -3,14 +3,22 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
 
+@overload
 async def eventually(
-    condition: Callable[[], Awaitable[T] | T], *, within: float = 20.0, every: float = 0.02, because: str = ""
-) -> T:
+    condition: Callable[[], Awaitable[T]], *, within: float = 20.0, every: float = 0.02, because: str = ""
+) -> T: ...
+@overload
+async def eventually(
+    condition: Callable[[], T], *, within: float = 20.0, every: float = 0.02, because: str = ""
+) -> T: ...
+async def eventually(
+    condition: Callable[[], Any], *, within: float = 20.0, every: float = 0.02, because: str = ""
+) -> Any:
     """The first truthy answer of `condition`. Fails the test when none comes within so many seconds."""
     deadline = asyncio.get_running_loop().time() + within
     while True:
