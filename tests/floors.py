@@ -19,7 +19,27 @@ SHARED_FOR = {
 """What deeds and things may import of `spacehub`; the other floors may import all of it."""
 
 ROOMS: dict[str, dict[str, str]] = {
-    "inbox_api": {},
+    "inbox_api": {
+        "app": APP,
+        "settings": SETTINGS,
+        "consumers": EDGE,
+        "notifying": DEED,
+        "planning": DEED,
+        "settling": DEED,
+        "notifying_store": OUTSIDE,
+        "settling_store": OUTSIDE,
+        "closings": THING,
+        "contacts": THING,
+        "deliveries": THING,
+        "drafts": THING,
+        "ends": THING,
+        "expiry": THING,
+        "notices": THING,
+        "plans": THING,
+        "tables": THING,
+        "testing": APP,
+        "texts": THING,
+    },
     "sms_sender": {
         "app": APP,
         "settings": SETTINGS,
@@ -32,7 +52,6 @@ ROOMS: dict[str, dict[str, str]] = {
         "attempts": THING,
         "fates": THING,
         "gathering": THING,
-        "grammars": THING,
         "marks": THING,
         "outcomes": THING,
         "phone": THING,

@@ -1,0 +1,109 @@
+"""The command `inbox-api`: the one place that reads the settings and binds the rooms together."""
+
+import asyncio
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import typer
+from spacehub import database, health, migrating, quiet_hours, running, telemetry
+from spacehub.consuming.subscription import consuming
+from spacehub.forwarder import forwarding, watching
+from spacehub.rabbit import Publisher
+
+from inbox_api.consumers import subscriptions
+from inbox_api.drafts import Rules
+from inbox_api.notifying import notify
+from inbox_api.notifying_store import PostgresStore
+from inbox_api.settings import Settings
+from inbox_api.settling import settle
+from inbox_api.settling_store import PostgresDeliveries
+
+MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Turns events into messages.")
+
+
+@app.command()
+def consume() -> None:
+    """Consume the events of other domains and the outcomes of the senders."""
+    asyncio.run(_consume(_configured("consume")))
+
+
+@app.command()
+def forward() -> None:
+    """Publish what the outbox holds."""
+    asyncio.run(_forward(_configured("forward")))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the newest version."""
+    settings = _configured("migrate")
+    migrating.upgrade(MIGRATIONS, settings.database_url.get_secret_value())
+
+
+async def _consume(settings: Settings) -> None:
+    url, amqp = settings.database_url.get_secret_value(), settings.amqp_url.get_secret_value()
+    workers = {"critical": settings.critical_workers, "standard": settings.standard_workers, "outcomes": 1}
+    batches = {
+        "critical": settings.critical_batch,
+        "standard": settings.standard_batch,
+        "outcomes": settings.outcomes_batch,
+    }
+    # A pool for each: an OTP never waits for a connection that a bulk run holds.
+    pools = {name: await database.open_pool(url, size=size) for name, size in workers.items()}
+    rules = Rules(
+        channels=frozenset({"inbox", "sms"}),
+        quiet_hours=quiet_hours.parse(settings.quiet_hours),
+        phone_key=settings.phone_key,
+    )
+    publisher = Publisher(amqp, name="inbox-api consume")
+    tasks = {
+        subscription.queue.name: consuming(subscription, url=amqp, publisher=publisher)
+        for subscription in subscriptions(
+            notify_critical=partial(notify, store=PostgresStore(pools["critical"]), rules=rules, clock=_now),
+            notify_standard=partial(notify, store=PostgresStore(pools["standard"]), rules=rules, clock=_now),
+            settle=partial(settle, store=PostgresDeliveries(pools["outcomes"]), clock=_now),
+            batches=batches,
+            workers=workers,
+        )
+    }
+    checks: dict[str, health.Check] = {
+        "database": partial(database.answers, pools["critical"]),
+        "broker": publisher.answers,
+    }
+    await running.run({**tasks, "health": _health(settings, checks)})
+    await publisher.close()
+    await asyncio.gather(*(pool.close() for pool in pools.values()))
+
+
+async def _forward(settings: Settings) -> None:
+    url, amqp = settings.database_url.get_secret_value(), settings.amqp_url.get_secret_value()
+    critical = Publisher(amqp, name="inbox-api forward critical")
+    standard = Publisher(amqp, name="inbox-api forward standard")
+    pool = await database.open_pool(url, size=1)
+    checks: dict[str, health.Check] = {"database": partial(database.answers, pool), "broker": critical.answers}
+    await running.run(
+        {
+            "forward critical": forwarding("critical", database_url=url, publisher=critical),
+            "forward standard": forwarding("standard", database_url=url, publisher=standard),
+            "watch": watching(database_url=url),
+            "health": _health(settings, checks),
+        }
+    )
+    await asyncio.gather(critical.close(), standard.close(), pool.close())
+
+
+def _health(settings: Settings, checks: dict[str, health.Check]) -> running.Task:
+    return health.serving(health.pages(checks), host=settings.health_host, port=settings.health_port)
+
+
+def _configured(verb: str) -> Settings:
+    settings = Settings()
+    telemetry.configure_logs(f"inbox-api {verb}", level=settings.log_level, to_terminal=settings.log_to_terminal)
+    return settings
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

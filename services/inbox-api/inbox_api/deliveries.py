@@ -1,0 +1,58 @@
+"""Deliveries, one for each event, user and channel, and the inbox rows among them: the records and their ids."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from spacehub.events.envelope import Event
+from spacehub.events.facts import Channel, Locale
+
+Status = Literal["pending", "sent", "failed", "expired", "blocked", "suppressed", "unknown"]
+
+_NAMESPACE = uuid5(NAMESPACE_URL, "https://spacehub.mn/notify/deliveries")
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What becomes of one event for one user on one channel.
+
+    A one-time code has no user. `available_at` is set when quiet hours deferred it. The phone is kept as a trace only.
+    """
+
+    id: UUID
+    source: str
+    event_id: str
+    type: str
+    channel: Channel
+    user_id: UUID | None
+    owner_id: UUID | None
+    subject: str | None
+    critical: bool
+    locale: Locale
+    phone_hash: bytes | None
+    phone_last4: str | None
+    status: Status
+    reason: str | None
+    available_at: datetime | None
+    expires_at: datetime
+    created_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """One row of a user's inbox, before it has its number there; its id is that of its delivery."""
+
+    id: UUID
+    user_id: UUID
+    type: str
+    title: str
+    body: str
+    link: str | None
+    created_at: datetime
+
+
+def delivery_id(event: Event, user_id: UUID | None, channel: Channel) -> UUID:
+    """The same id for every copy of an event, so a repeat collides instead of sending again."""
+    return uuid5(_NAMESPACE, "\n".join((event.source, event.id, str(user_id or ""), channel)))

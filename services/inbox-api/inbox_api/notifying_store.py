@@ -1,0 +1,216 @@
+"""The database of the notifying half: a few statements for a whole batch, rows in as arrays (`unnest`)."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import asynccontextmanager
+from datetime import datetime
+from hashlib import blake2b
+from operator import attrgetter
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from spacehub import database, outbox
+from spacehub.events import envelope
+from spacehub.events.catalogue import DELIVERIES_EXCHANGE
+from spacehub.events.envelope import Event
+
+from inbox_api.closings import Closing
+from inbox_api.contacts import Contact
+from inbox_api.deliveries import Delivery, Notification
+from inbox_api.plans import Plan
+
+_TAKE_IN = """
+INSERT INTO events (event_id, source, type, occurred_at, received_at, traceparent)
+SELECT event_id, source, type, occurred_at, $6, traceparent
+FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[])
+  AS new (event_id, source, type, occurred_at, traceparent)
+ON CONFLICT DO NOTHING
+RETURNING source, event_id"""
+
+_LOCK = """
+SELECT count((CASE WHEN alone THEN pg_advisory_xact_lock(key) ELSE pg_advisory_xact_lock_shared(key) END)::text)
+FROM unnest($1::bigint[], $2::boolean[]) AS wanted (key, alone)"""
+
+_CLOSINGS = "SELECT subject, closed, decided_at, source, event_id FROM closings WHERE subject = ANY($1::text[])"
+
+_CONTACTS = """
+SELECT user_id, phone, phone_at, locale, locale_at, sms, push FROM contacts WHERE user_id = ANY($1::uuid[])"""
+
+_HOLD_CONTACTS = """
+INSERT INTO contacts (user_id) SELECT unnest($1::uuid[])
+ON CONFLICT (user_id) DO UPDATE SET user_id = excluded.user_id
+RETURNING user_id, phone, phone_at, locale, locale_at, sms, push"""
+
+_UPDATE_CONTACTS = """
+UPDATE contacts
+SET phone = new.phone, phone_at = new.phone_at, locale = new.locale, locale_at = new.locale_at
+FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::text[], $5::timestamptz[])
+  AS new (user_id, phone, phone_at, locale, locale_at)
+WHERE contacts.user_id = new.user_id"""
+
+_FORGET_CONTACTS = "DELETE FROM contacts WHERE user_id = ANY($1::uuid[])"
+
+_DECIDE = """
+INSERT INTO closings (subject, closed, decided_at, source, event_id)
+SELECT * FROM unnest($1::text[], $2::boolean[], $3::timestamptz[], $4::text[], $5::text[])
+ON CONFLICT (subject) DO UPDATE SET
+  closed = excluded.closed, decided_at = excluded.decided_at, source = excluded.source, event_id = excluded.event_id"""
+
+_SUPPRESS = """
+WITH withdrawn AS (
+  SELECT id FROM deliveries WHERE id = ANY($1::uuid[]) AND status = 'pending' ORDER BY id FOR UPDATE
+)
+UPDATE deliveries SET status = 'suppressed', reason = 'withdrawn', ended_at = $2
+FROM withdrawn WHERE deliveries.id = withdrawn.id"""
+
+_COUNT_UP = """
+INSERT INTO feeds (user_id, last_seq, unread)
+SELECT user_id, added, added FROM unnest($1::uuid[], $2::integer[]) AS new (user_id, added)
+ON CONFLICT (user_id) DO UPDATE SET
+  last_seq = feeds.last_seq + excluded.last_seq, unread = feeds.unread + excluded.unread
+RETURNING user_id, last_seq"""
+
+_NOTIFICATIONS = """
+INSERT INTO notifications (seq, id, user_id, type, title, body, link, created_at)
+SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[],
+                     $8::timestamptz[])"""
+
+_notification = attrgetter("id", "user_id", "type", "title", "body", "link", "created_at")
+
+_DELIVERIES = """
+INSERT INTO deliveries
+  (id, source, event_id, type, channel, user_id, owner_id, subject, critical, locale, phone_hash, phone_last4,
+   status, reason, available_at, expires_at, created_at, ended_at)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::uuid[], $8::text[],
+                     $9::boolean[], $10::text[], $11::bytea[], $12::text[], $13::text[], $14::text[],
+                     $15::timestamptz[], $16::timestamptz[], $17::timestamptz[], $18::timestamptz[])"""
+
+_delivery = attrgetter(
+    *("id", "source", "event_id", "type", "channel", "user_id", "owner_id", "subject", "critical", "locale"),
+    *("phone_hash", "phone_last4", "status", "reason", "available_at", "expires_at", "created_at", "ended_at"),
+)
+
+USER_LOCKS = 256
+"""Users share so many locks: one event may be for a thousand people, and the table of locks is small."""
+
+
+class PostgresStore:
+    """Batches, each in a transaction of its own. Raises Away while the database cannot be reached."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        self._pool = pool
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator["PostgresTransaction"]:
+        async with database.transaction(self._pool) as connection:
+            yield PostgresTransaction(connection)
+
+
+class PostgresTransaction:
+    """The statements of one batch, in the order in which they lock."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    async def take_in(self, events: Sequence[Event], *, now: datetime) -> list[Event]:
+        first: dict[tuple[str, str], Event] = {}
+        for event in events:
+            first.setdefault((event.id, event.source), event)
+        ordered = [first[key] for key in sorted(first)]
+        rows = await self._connection.fetch(
+            _TAKE_IN,
+            [event.id for event in ordered],
+            [event.source for event in ordered],
+            [event.data.type for event in ordered],
+            [event.time for event in ordered],
+            [event.traceparent for event in ordered],
+            now,
+        )
+        new = {(row["event_id"], row["source"]) for row in rows}
+        return [event for key, event in first.items() if key in new]
+
+    async def lock(self, *, shared: AbstractSet[str], alone: AbstractSet[str]) -> None:
+        wanted = {lock_key(subject): False for subject in shared}
+        wanted |= {lock_key(subject): True for subject in alone}
+        keys = sorted(wanted)
+        if keys:
+            await self._connection.execute(_LOCK, keys, [wanted[key] for key in keys])
+
+    async def closings(self, subjects: AbstractSet[str]) -> dict[str, Closing]:
+        if not subjects:
+            return {}
+        rows = await self._connection.fetch(_CLOSINGS, list(subjects))
+        return {row["subject"]: Closing(**row) for row in rows}
+
+    async def contacts(self, users: AbstractSet[UUID], *, changing: AbstractSet[UUID]) -> dict[UUID, Contact]:
+        rows = await self._connection.fetch(_HOLD_CONTACTS, sorted(changing)) if changing else []
+        if others := users - changing:
+            rows += await self._connection.fetch(_CONTACTS, list(others))
+        return {user_id: Contact(*known) for user_id, *known in rows}
+
+    async def write(self, plan: Plan, *, now: datetime) -> None:
+        await self._write_contacts(plan)
+        await self._write_closings(plan, now=now)
+        await self._write_notifications(plan.notifications)
+        if plan.deliveries:
+            await self._connection.execute(_DELIVERIES, *_columns(map(_delivery, plan.deliveries.values())))
+        rows = [_outbox_row(request, plan.deliveries[number]) for number, request in plan.requests.items()]
+        await outbox.write(self._connection, rows)
+
+    async def _write_contacts(self, plan: Plan) -> None:
+        if plan.contacts:
+            rows = [
+                (user, known.phone, known.phone_at, known.locale, known.locale_at)
+                for user, known in plan.contacts.items()
+            ]
+            await self._connection.execute(_UPDATE_CONTACTS, *_columns(rows))
+        if plan.closed_users:
+            await self._connection.execute(_FORGET_CONTACTS, sorted(plan.closed_users))
+
+    async def _write_closings(self, plan: Plan, *, now: datetime) -> None:
+        if not plan.closings:
+            return
+        told = attrgetter("subject", "closed", "decided_at", "source", "event_id")
+        await self._connection.execute(_DECIDE, *_columns(map(told, plan.closings.values())))
+        if plan.closed_subjects or plan.closed_users:
+            withdrawn = await outbox.withdraw(self._connection, subjects=plan.closed_subjects, users=plan.closed_users)
+            if withdrawn:
+                await self._connection.execute(_SUPPRESS, [UUID(number) for number in withdrawn], now)
+
+    async def _write_notifications(self, notifications: Sequence[Notification]) -> None:
+        if not notifications:
+            return
+        added = Counter(notification.user_id for notification in notifications)
+        users = sorted(added)
+        rows = await self._connection.fetch(_COUNT_UP, users, [added[user] for user in users])
+        last = {row["user_id"]: row["last_seq"] - added[row["user_id"]] for row in rows}
+        numbered = []
+        for notification in notifications:
+            last[notification.user_id] += 1
+            numbered.append((last[notification.user_id], *_notification(notification)))
+        await self._connection.execute(_NOTIFICATIONS, *_columns(numbered))
+
+
+def lock_key(subject: str) -> int:
+    """The advisory lock of a subject: one of its own, but users share `USER_LOCKS` of them."""
+    if subject.startswith("user:"):
+        subject = f"users:{UUID(subject.removeprefix('user:')).int % USER_LOCKS}"
+    return int.from_bytes(blake2b(subject.encode(), digest_size=8).digest(), signed=True)
+
+
+def _outbox_row(request: Event, delivery: Delivery) -> outbox.OutboxRow:
+    return outbox.row_of(
+        envelope.write(request),
+        exchange=DELIVERIES_EXCHANGE,
+        lane="critical" if delivery.critical else "standard",
+        available_at=delivery.available_at,
+        subject=delivery.subject,
+        user_id=delivery.user_id,
+    )
+
+
+def _columns(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Rows turned into columns, one array each."""
+    return list(zip(*rows, strict=True))

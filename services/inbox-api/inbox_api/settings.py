@@ -1,0 +1,27 @@
+"""What inbox-api is configured with; every name in the environment starts with `INBOX_API_`."""
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import SettingsConfigDict
+from spacehub import quiet_hours
+from spacehub.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """`phone_key` is the key of the hashes by which phone numbers are looked up; the batches are in events."""
+
+    model_config = SettingsConfigDict(env_prefix="INBOX_API_")
+
+    phone_key: Annotated[SecretStr, Field(min_length=16)]
+    standard_batch: Annotated[int, Field(gt=0, le=1000)] = 200
+    standard_workers: Annotated[int, Field(gt=0, le=16)] = 2
+    critical_batch: Annotated[int, Field(gt=0, le=1000)] = 20
+    critical_workers: Annotated[int, Field(gt=0, le=16)] = 4
+    outcomes_batch: Annotated[int, Field(gt=0, le=1000)] = 200
+
+    @field_validator("quiet_hours")
+    @classmethod
+    def _is_a_window(cls, value: str) -> str:
+        quiet_hours.parse(value)
+        return value

@@ -1,0 +1,55 @@
+"""The database side of settling: delivery rows held, then updated in one statement for the batch."""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from operator import attrgetter
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from spacehub import database
+
+from inbox_api.ends import End, Standing
+
+_HOLD = "SELECT id, status, reason, ended_at FROM deliveries WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE"
+
+_RECORD = """
+UPDATE deliveries SET
+  status = told.status, reason = told.reason, ended_at = told.ended_at, message_id = told.message_id,
+  segments = told.segments, attempts = told.attempts, duration_ms = told.duration_ms,
+  devices_reached = told.devices_reached, devices_dead = told.devices_dead
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::integer[], $7::integer[],
+            $8::integer[], $9::integer[], $10::integer[])
+  AS told (id, status, reason, ended_at, message_id, segments, attempts, duration_ms, devices_reached, devices_dead)
+WHERE deliveries.id = told.id"""
+
+_end = attrgetter(
+    *("id", "status", "reason", "ended_at", "message_id", "segments", "attempts", "duration_ms"),
+    *("devices_reached", "devices_dead"),
+)
+
+
+class PostgresDeliveries:
+    """Batches of outcomes, each in a transaction of its own. Raises Away while the database cannot be reached."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        self._pool = pool
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator["PostgresSettling"]:
+        async with database.transaction(self._pool) as connection:
+            yield PostgresSettling(connection)
+
+
+class PostgresSettling:
+    """The two statements of one batch of outcomes."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    async def standing(self, deliveries: Iterable[UUID]) -> dict[UUID, Standing]:
+        rows = await self._connection.fetch(_HOLD, list(deliveries))
+        return {row["id"]: Standing(row["status"], row["reason"], row["ended_at"]) for row in rows}
+
+    async def record(self, ends: Sequence[End]) -> None:
+        await self._connection.execute(_RECORD, *zip(*map(_end, ends), strict=True))

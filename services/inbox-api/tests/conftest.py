@@ -1,0 +1,25 @@
+"""A migrated inbox database for each test, and the notifying half on top of it."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from inbox_api.app import MIGRATIONS
+from inbox_api.testing import Inbox
+from spacehub import database, migrating
+from spacehub_dev.provisioning.fresh import MakeDatabase
+
+
+def migrate(url: str) -> None:
+    migrating.upgrade(MIGRATIONS, url)
+
+
+@pytest.fixture
+async def inbox_url(make_database: MakeDatabase) -> str:
+    return await make_database(migrate)
+
+
+@pytest.fixture
+async def inbox(inbox_url: str) -> AsyncIterator[Inbox]:
+    pool = await database.open_pool(inbox_url, size=8)
+    yield Inbox(pool)
+    await pool.close()
