@@ -58,7 +58,7 @@ class Plan:
 def whole_system(around: Surroundings) -> Plan:
     """Everything that `make run` and `make demo` start."""
     broker = {"SPACEHUB_AMQP_URL": around.amqp_url, "SPACEHUB_MANAGEMENT_URL": around.management_url}
-    inbox = _service("INBOX_API_", "inbox", around)
+    inbox = _service("INBOX_API_", "inbox", around) | {"INBOX_API_PHONE_KEY": around.secret("phone-key")}
     sms = _service("SMS_SENDER_", "sms", around) | {"SMS_SENDER_PHONE_KEY": around.secret("phone-key")}
     simulators = []
     urls = {}
