@@ -9,18 +9,23 @@ SECRETS = Path("/run/secrets/spacehub")
 """Where a cluster mounts secrets as files named like the variables, lower case."""
 
 
-class ServiceSettings(BaseSettings):
-    """Read from the environment (`<PREFIX>DATABASE_URL`) or from a mounted file of the same name.
+class ProcessSettings(BaseSettings):
+    """Read from the environment (`<PREFIX>AMQP_URL`) or from a mounted file of the same name.
 
     `quiet_hours` is a window `HH:MM-HH:MM` in Asia/Ulaanbaatar, or `off`.
     """
 
     model_config = SettingsConfigDict(frozen=True, secrets_dir=SECRETS if SECRETS.is_dir() else None)
 
-    database_url: SecretStr
     amqp_url: SecretStr
     health_host: str = "127.0.0.1"
     health_port: int
     quiet_hours: str = "22:00-08:00"
     log_level: str = "INFO"
     log_to_terminal: bool = False
+
+
+class ServiceSettings(ProcessSettings):
+    """For a service that owns a database."""
+
+    database_url: SecretStr

@@ -7,6 +7,7 @@ from typing import Any
 
 from aiormq.abc import DeliveredMessage
 
+from spacehub.events.envelope import Message
 from spacehub.rabbit import Outgoing
 from spacehub.topology import WorkQueue
 
@@ -32,19 +33,20 @@ def headers_of(message: DeliveredMessage) -> Mapping[str, Any]:
     return message.header.properties.headers or {}
 
 
-def to_tier(message: DeliveredMessage, *, queue: WorkQueue, tier: str, attempts: int) -> Outgoing:
-    """The message as it waits in the `tier` of `queue`."""
-    return _copy(message, queue=queue.tier(tier), headers={ATTEMPTS: attempts})
+def to_tier(
+    message: DeliveredMessage, *, queue: WorkQueue, tier: str, attempts: int, instead: Message | None = None
+) -> Outgoing:
+    """The message, or `instead` in its place, as it waits in the `tier` of `queue`."""
+    return _with_body(instead, _copy(message, queue=queue.tier(tier), headers={ATTEMPTS: attempts}))
 
 
-def to_dead(message: DeliveredMessage, *, queue: WorkQueue, attempts: int, reason: str) -> Outgoing:
-    """The message as a dead letter of `queue`, saying why and when."""
+def to_dead(
+    message: DeliveredMessage, *, queue: WorkQueue, attempts: int, reason: str, instead: Message | None = None
+) -> Outgoing:
+    """The message, or `instead` in its place, as a dead letter of `queue`, saying why and when."""
     failed_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return _copy(
-        message,
-        queue=queue.dead,
-        headers={REASON: reason[:_LONGEST_REASON], ATTEMPTS: attempts, FAILED_AT: failed_at, ORIGIN: queue.name},
-    )
+    headers = {REASON: reason[:_LONGEST_REASON], ATTEMPTS: attempts, FAILED_AT: failed_at, ORIGIN: queue.name}
+    return _with_body(instead, _copy(message, queue=queue.dead, headers=headers))
 
 
 def _copy(message: DeliveredMessage, *, queue: str, headers: Mapping[str, Any]) -> Outgoing:
@@ -58,6 +60,12 @@ def _copy(message: DeliveredMessage, *, queue: str, headers: Mapping[str, Any]) 
         content_type=properties.content_type,
         headers={**kept, **headers},
     )
+
+
+def _with_body(instead: Message | None, outgoing: Outgoing) -> Outgoing:
+    if instead is None:
+        return outgoing
+    return replace(outgoing, body=instead.body, message_id=instead.id, content_type=instead.content_type)
 
 
 def as_new(message: DeliveredMessage, *, queue: WorkQueue) -> Outgoing:

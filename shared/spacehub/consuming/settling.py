@@ -17,6 +17,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from spacehub.consuming import letters
 from spacehub.consuming.fates import Dead, fate_of
+from spacehub.consuming.handing_back import HandedBack, Unfinished, handed_back
 from spacehub.errors import Away, Unreadable
 from spacehub.events import envelope
 from spacehub.events.envelope import Event
@@ -74,19 +75,21 @@ async def settle(
         _HANDLED.labels(queue.name, "done").inc()
         await session.ack(message)
 
-    async def failed(message: DeliveredMessage, event: Event | None, fault: Exception) -> None:
-        fate = fate_of(fault, attempts=letters.attempts_of(message), now=datetime.now(UTC))
+    async def failed(message: DeliveredMessage, back: HandedBack) -> None:
+        fate = fate_of(back.fault, attempts=letters.attempts_of(message), now=datetime.now(UTC))
+        event = back.instead or back.event
         told = {"queue": queue.name, "event_id": event.id if event else None, "attempts": fate.attempts}
+        instead = envelope.write(back.instead) if back.instead else None
         if fate.unforeseen:
-            log.error("handler_failed", **told, exc_info=fault)
+            log.error("handler_failed", **told, exc_info=back.fault)
         if isinstance(fate, Dead):
             log.warning("dead_letter", **told, reason=fate.reason)
             if fate.exhausted and exhausted is not None and event is not None:
                 await patiently(lambda: exhausted(event, fate.reason))
-            moved = letters.to_dead(message, queue=queue, attempts=fate.attempts, reason=fate.reason)
+            moved = letters.to_dead(message, queue=queue, attempts=fate.attempts, reason=fate.reason, instead=instead)
         else:
             log.info("retry", **told, tier=fate.tier, reason=fate.reason)
-            moved = letters.to_tier(message, queue=queue, tier=fate.tier, attempts=fate.attempts)
+            moved = letters.to_tier(message, queue=queue, tier=fate.tier, attempts=fate.attempts, instead=instead)
         await patiently(lambda: publish(moved, publisher=publisher))
         _HANDLED.labels(queue.name, "dead" if isinstance(fate, Dead) else "retry").inc()
         await session.ack(message)
@@ -115,17 +118,15 @@ async def settle(
         try:
             readable.append((message, read(message)))
         except Unreadable as unreadable:
-            await failed(message, None, unreadable)
+            await failed(message, HandedBack(None, unreadable))
     fault = await attempt([event for _, event in readable]) if readable else None
+    one_by_one = fault is not None and not isinstance(fault, Unfinished) and len(readable) > 1
     for message, event in readable:
-        if fault is not None and len(readable) > 1:
-            alone = await attempt([event])
-        else:
-            alone = fault
-        if alone is None:
+        back = handed_back(event, await attempt([event]) if one_by_one else fault)
+        if back is None:
             await done(message)
         else:
-            await failed(message, event, alone)
+            await failed(message, back)
 
 
 def read(message: DeliveredMessage) -> Event:

@@ -1,12 +1,11 @@
 """What inbox-api asks the senders for, on `spacehub.deliveries`: one request per delivery, ready to send."""
 
-from datetime import datetime
 from typing import Annotated, ClassVar
 from uuid import UUID
 
 from pydantic import Field
 
-from spacehub.events.facts import Fact
+from spacehub.events.facts import Fact, Moment
 
 
 class _DeliveryRequested(Fact):
@@ -20,7 +19,7 @@ class _DeliveryRequested(Fact):
     source_id: str
     about: str
     critical: bool
-    expires_at: datetime
+    expires_at: Moment
     user_id: UUID | None = None
     owner_id: UUID | None = None
     subject: str | None = None
@@ -40,7 +39,11 @@ class SmsRequested(_DeliveryRequested):
 
 
 class PushRequested(_DeliveryRequested):
-    """One notification to all devices of one user."""
+    """One notification to all devices of one user.
+
+    What comes back from a retry tier says what earlier attempts settled: `only` holds digests of the tokens that are
+    still to be reached (None: all of the user's), `sent` and `dead` count the devices before.
+    """
 
     type: ClassVar[str] = "push.requested"
     push_id: UUID
@@ -49,3 +52,6 @@ class PushRequested(_DeliveryRequested):
     title: Annotated[str, Field(repr=False)]
     body: Annotated[str, Field(repr=False)]
     link: str | None = None
+    only: tuple[str, ...] | None = None
+    sent: int = 0
+    dead: int = 0
