@@ -13,7 +13,7 @@ from sms_sender.outcomes import Outcome, event_of
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One attempt's result as columns. `entry` goes to the log; `message` is the event of an end."""
+    """One attempt's result as columns. `entry` goes to the log (none when nothing was tried); `message` tells of an end."""
 
     sms_id: UUID
     token: UUID
@@ -24,7 +24,7 @@ class Mark:
     duration_ms: int
     tried: bool
     doubtful: bool
-    entry: Any
+    entry: dict[str, Any] | None
     message: Message | None
 
 
@@ -86,7 +86,7 @@ def of_nothing(attempt: Attempt) -> Mark:
         duration_ms=0,
         tried=False,
         doubtful=False,
-        entry=[],
+        entry=None,
         message=None,
     )
 

@@ -65,10 +65,10 @@ WITH marks AS (
         reason = CASE WHEN mark.status = 'waiting' AND NOT mark.doubtful AND sms.status = 'claimed' THEN sms.reason
                       ELSE mark.reason END,
         message_id = mark.message_id,
-        duration_ms = mark.duration_ms,
+        duration_ms = CASE WHEN mark.tried THEN mark.duration_ms ELSE sms.duration_ms END,
         attempts = sms.attempts - CASE WHEN mark.tried THEN 0 ELSE 1 END,
         ambiguous = sms.ambiguous + mark.doubtful::integer - (sms.status = 'unknown')::integer,
-        attempt_log = sms.attempt_log || mark.entry,
+        attempt_log = sms.attempt_log || coalesce(mark.entry, '[]'),
         lease_until = NULL,
         settled_at = CASE WHEN mark.status = 'waiting' THEN NULL ELSE clock_timestamp() END
     FROM marks AS mark

@@ -7,6 +7,7 @@ import pytest
 from pydantic import SecretStr
 from sms_sender.app import MIGRATIONS
 from sms_sender.ledger import Ledger
+from sms_sender.testing.books import Book, MemoryBook, PostgresBook
 from spacehub import database, migrating
 from spacehub_dev.provisioning.fresh import MakeDatabase
 
@@ -32,3 +33,11 @@ async def pool(database_url: str) -> AsyncIterator["asyncpg.Pool[asyncpg.Record]
 @pytest.fixture
 def ledger(pool: "asyncpg.Pool[asyncpg.Record]") -> Ledger:
     return Ledger(pool, phone_key=PHONE_KEY)
+
+
+@pytest.fixture(params=["memory", "postgresql"])
+def book(request: pytest.FixtureRequest) -> Book:
+    """Either ledger: whoever asks for this tests the promise of both."""
+    if request.param == "memory":
+        return MemoryBook()
+    return PostgresBook(request.getfixturevalue("ledger"), request.getfixturevalue("pool"))
