@@ -107,7 +107,7 @@ def story() -> list[Scene]:
                 amount=450_000,
                 due_date=due,
             ),
-            told(sarah, f"Bill for {months[1]}: ₮450,000. Please pay by {due}."),
+            told(sarah, f"{months[1]} bill: ₮450,000. Please pay by {due}."),
         ),
         Scene(
             "a payment is confirmed",
