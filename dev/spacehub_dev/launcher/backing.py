@@ -26,6 +26,11 @@ class Backing:
     vhost: Vhost | None = field(default=None, init=False)
 
     @property
+    def ours(self) -> bool:
+        """Whether the broker is a private one."""
+        return not isinstance(self.rabbitmq, GivenServer)
+
+    @property
     def amqp_url(self) -> str:
         """The broker, with the virtual host that this system uses."""
         return self.rabbitmq.url if self.vhost is None else self.vhost.amqp_url
@@ -55,7 +60,7 @@ class Backing:
 
     async def take_vhost(self) -> None:
         """On a broker given by URL a labelled system takes a virtual host of its own, where it is allowed to."""
-        if self.label and isinstance(self.rabbitmq, GivenServer):
+        if self.label and not self.ours:
             try:
                 self.vhost = await make_vhost(self.rabbitmq, name=f"spacehub-{self.label}")
             except ServerUnavailable:

@@ -24,6 +24,10 @@ from spacehub_dev.provisioning.servers import Report
 STOP_SECONDS = 25.0
 """Longer than the 20 s that a process of ours takes to drain."""
 
+SETTLE_SECONDS = 2.0
+"""RabbitMQ writes the name of a new quorum queue down half a second late (ra_directory, auto_save): a broker killed
+before that comes back with a queue that has no leader, ever. So nobody is told `ready` while it could happen."""
+
 
 @dataclass
 class System:
@@ -97,10 +101,13 @@ async def running_system(
             )
         )
         await _prepare(directory, backing, plan, seen, report)
+        settled = asyncio.create_task(asyncio.sleep(SETTLE_SECONDS if backing.ours else 0))
+        stack.callback(settled.cancel)
         programs = {spec.name: _program(directory, spec, seen) for spec in plan.processes}
         system = System(directory, backing, plan, programs)
         stack.push_async_callback(_stop, programs, report)
         await start_until_ready(programs, {spec.name: spec.ready_url for spec in plan.processes}, report=report)
+        await settled
         system.endpoints.write(directory)
         system.keepers = _keep(system, report)
         stack.push_async_callback(_let_go, system.keepers)

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 POLICY = Path("/usr/sbin/policy-rc.d")
-SAVED_POLICY = Path("/usr/sbin/policy-rc.d.before-spacehub")
 TURN = Path("/run/lock/spacehub-apt")
 MARK = "# written by spacehub for the time of one installation"
 
@@ -62,33 +61,35 @@ def one_at_a_time() -> Iterator[None]:
 
 
 @contextmanager
-def servers_stay_down() -> Iterator[None]:
+def servers_stay_down(policy: Path = POLICY) -> Iterator[None]:
     """While this lasts, no package starts a service: Debian's policy-rc.d says no (invoke-rc.d(8)).
 
-    The file asks whether this very process still lives, so that one left behind by kill -9 forbids nothing.
+    The file asks whether this very process still lives, so that one left behind by kill -9 forbids nothing; a policy
+    that was there before is set aside and comes back.
     """
-    _restore_policy()
-    if POLICY.exists():
-        POLICY.rename(SAVED_POLICY)
+    saved = policy.with_name(policy.name + ".before-spacehub")
+    _restore(policy, saved)
+    if policy.exists():
+        policy.rename(saved)
     started = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
-    POLICY.write_text(
+    policy.write_text(
         f"#!/bin/sh\n{MARK}\n"
         f'[ "$(sed "s/.*) //" /proc/{os.getpid()}/stat 2>/dev/null | cut -d" " -f20)" = "{started}" ] && exit 101\n'
-        f'[ -x {SAVED_POLICY} ] && exec {SAVED_POLICY} "$@"\n'
+        f'[ -x {saved} ] && exec {saved} "$@"\n'
         "exit 0\n"
     )
-    POLICY.chmod(0o755)
+    policy.chmod(0o755)
     try:
         yield
     finally:
-        _restore_policy()
+        _restore(policy, saved)
 
 
-def _restore_policy() -> None:
-    if POLICY.is_file() and MARK in POLICY.read_text(errors="replace"):
-        POLICY.unlink()
-    if SAVED_POLICY.exists():
-        SAVED_POLICY.replace(POLICY)
+def _restore(policy: Path, saved: Path) -> None:
+    if policy.is_file() and MARK in policy.read_text(errors="replace"):
+        policy.unlink()
+    if saved.exists():
+        saved.replace(policy)
 
 
 def _install_as_root(packages: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""`make run` with stand-ins instead of our processes: `python standin_launcher.py DIRECTORY [MANNER]`."""
+"""`make run` with stand-ins instead of our processes: `python -m spacehub_dev.testing.standin_system DIRECTORY`."""
 
 import sys
 from collections.abc import Callable
@@ -23,10 +23,12 @@ def standins(manner: str = "") -> Callable[[Surroundings], Plan]:
         first = standin("postman consume", around.port("first"))
         second = standin("postman forward", around.port("second"), manner)
         prepare = [ProcessSpec("postman migrate", ["true"])]
-        return Plan(prepare, [], [first, second], {"letters_url": "http://127.0.0.1:1"})
+        declare = [sys.executable, "-m", "spacehub_dev.testing.standin_topology", around.amqp_url]
+        topology = [ProcessSpec("postman topology", declare)]
+        return Plan(prepare, topology, [first, second], {"letters_url": "http://127.0.0.1:1"})
 
     return plan
 
 
 if __name__ == "__main__":
-    sys.exit(run(Path(sys.argv[1]), make_plan=standins(*sys.argv[2:])))
+    sys.exit(run(Path(sys.argv[1]), make_plan=standins()))
