@@ -1,7 +1,7 @@
 """Installing a package never starts its server, and leaves the machine's own policy as it was."""
 
-import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,11 +34,13 @@ def test_the_machines_own_policy_comes_back(policy: Path) -> None:
 def test_a_policy_left_behind_by_a_kill_forbids_nothing_and_goes_next_time(policy: Path) -> None:
     policy.write_text("#!/bin/sh\nexit 104\n")
     policy.chmod(0o755)
-    child = os.fork()
-    if child == 0:
-        servers_stay_down(policy).__enter__()
-        os._exit(0)  # as kill -9 would end it: nothing is cleaned up
-    os.waitpid(child, 0)
+    script = (
+        "import os, pathlib\n"
+        "from spacehub_dev.provisioning.apt import servers_stay_down\n"
+        f"with servers_stay_down(pathlib.Path({str(policy)!r})):\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", script])
     assert "spacehub" in policy.read_text()
 
     left_behind = answer(policy)
