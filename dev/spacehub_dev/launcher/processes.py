@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 BIN = Path(sys.executable).parent
-SIMULATOR_LOGIN = {"USERNAME": "spacehub", "PASSWORD": "development"}
+SIMULATOR_LOGIN = {"USERNAME": "simulator", "PASSWORD": "simulator"}
 SMS_NUMBER = "131344"
 
 
