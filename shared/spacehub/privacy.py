@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import re
+import unicodedata
 from dataclasses import dataclass
 
 from pydantic import SecretStr
@@ -21,7 +22,7 @@ def phone_trace(phone: str, *, key: SecretStr) -> PhoneTrace:
 
     The hash is HMAC-SHA-256 under `key`: without the key eight digits would be found by trying them all.
     """
-    digits = re.sub(r"[^0-9]", "", phone)[-8:]
+    digits = re.sub(r"[^0-9]", "", unicodedata.normalize("NFKC", phone))[-8:]  # full-width digits are digits too
     return PhoneTrace(
         hash=hmac.digest(key.get_secret_value().encode(), digits.encode(), hashlib.sha256), last4=digits[-4:]
     )

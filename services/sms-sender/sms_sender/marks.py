@@ -13,7 +13,7 @@ from sms_sender.outcomes import Outcome, event_of
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One attempt's result as columns. `entry` goes to the log (none when nothing was tried); `message` tells of an end."""
+    """One attempt's result as columns. `entry` goes to the log, `message` is the event of an end."""
 
     sms_id: UUID
     token: UUID

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Column, DateTime, Index, LargeBinary, MetaData, text
+from sqlalchemy import CheckConstraint, Column, DateTime, Index, LargeBinary, MetaData, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
@@ -35,20 +35,20 @@ class Sms(_Table, table=True):
     )
 
     sms_id: UUID = Field(primary_key=True)
-    source: str
-    source_id: str
-    about: str
+    source: str = Field(sa_type=Text)
+    source_id: str = Field(sa_type=Text)
+    about: str = Field(sa_type=Text)
     user_id: UUID | None
     owner_id: UUID | None
-    subject: str | None
+    subject: str | None = Field(sa_type=Text)
     critical: bool
     expires_at: datetime = Field(sa_type=_TIME)
     segments: int
     phone_hash: bytes = Field(sa_type=LargeBinary)
-    phone_last4: str
-    status: str
-    reason: str | None
-    message_id: str | None
+    phone_last4: str = Field(sa_type=Text)
+    status: str = Field(sa_type=Text)
+    reason: str | None = Field(sa_type=Text)
+    message_id: str | None = Field(sa_type=Text)
     attempts: int
     ambiguous: int = Field(sa_column_kwargs={"server_default": text("0")})
     series: int = Field(sa_column_kwargs={"server_default": text("1")})
@@ -66,5 +66,5 @@ class Closing(_Table, table=True):
 
     __tablename__ = "closings"
 
-    subject: str = Field(primary_key=True)
+    subject: str = Field(sa_type=Text, primary_key=True)
     closed_at: datetime = Field(sa_type=_TIME, sa_column_kwargs={"server_default": text("clock_timestamp()")})
