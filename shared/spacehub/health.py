@@ -39,8 +39,13 @@ def add_pages(app: FastAPI, checks: Mapping[str, Check]) -> None:
         return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-def serving(app: FastAPI, *, host: str, port: int) -> Callable[[asyncio.Event], Awaitable[None]]:
-    """A long task that serves `app` until it is told to stop, and then lets open requests end."""
+def serving(
+    app: FastAPI, *, host: str, port: int, longest_head: int | None = None
+) -> Callable[[asyncio.Event], Awaitable[None]]:
+    """A long task that serves `app` until it is told to stop, and then lets open requests end.
+
+    `longest_head` is the most bytes of request line and headers together, 16 KiB unless told.
+    """
 
     async def serve(stopping: asyncio.Event) -> None:
         server = _Server(
@@ -52,6 +57,7 @@ def serving(app: FastAPI, *, host: str, port: int) -> Callable[[asyncio.Event], 
                 access_log=False,
                 lifespan="off",
                 timeout_graceful_shutdown=15,
+                h11_max_incomplete_event_size=longest_head,
             )
         )
         serving = asyncio.create_task(server.serve())

@@ -1,0 +1,87 @@
+"""Who a bearer token speaks for: a JWT (RFC 7519) whose signature, times, audience and issuer are verified here."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import jwt
+
+from spacehub.auth.keys import KeyRing
+from spacehub.problems import Problem
+
+LONGEST = 8 * 1024
+"""Characters; longer tokens are not looked into."""
+
+_REQUIRED = ["exp", "iss", "aud", "sub"]
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
+
+
+class Unauthorized(Problem):
+    """There is no valid token. The answer says what is wrong in a word or two, never why in detail (RFC 6750)."""
+
+    def __init__(self, detail: str = "A bearer token is needed.", *, error: str | None = None) -> None:
+        challenge = 'Bearer realm="spacehub"' + (f', error="{error}"' if error else "")
+        super().__init__(401, detail, headers={"WWW-Authenticate": challenge})
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The user a token speaks for, and the scopes it grants."""
+
+    user_id: UUID
+    scopes: frozenset[str] = field(default_factory=frozenset)
+
+
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """Verifies tokens of one issuer for one audience; the algorithms are those of the key ring, never the token's."""
+
+    keys: KeyRing
+    issuer: str
+    audience: str
+
+    async def caller(self, token: str) -> Caller:
+        """Whom `token` speaks for. Raises Unauthorized, or KeysAway when there are no keys to judge it with."""
+        key = await self.keys.key(_key_id(token))
+        if key is None:
+            raise _invalid("The token is not valid.")
+        try:
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=[key.algorithm_name],
+                audience=self.audience,
+                issuer=self.issuer,
+                options={"require": _REQUIRED, "verify_iat": False},  # `iat` protects nothing; clocks differ
+            )
+        except jwt.ExpiredSignatureError:
+            raise _invalid("The token has expired.") from None
+        except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
+            raise _invalid("The token is not valid.") from None
+        return _caller(claims)
+
+
+def _key_id(token: str) -> str:
+    """The `kid` of the token's header. Whatever else the header says (`jku`, `x5u`, `jwk`) is not looked at."""
+    if len(token) > LONGEST:
+        raise _invalid("The token is not valid.")
+    try:
+        kid = jwt.get_unverified_header(token).get("kid")
+    except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+        raise _invalid("The token is not valid.") from None
+    if not isinstance(kid, str):
+        raise _invalid("The token is not valid.")
+    return kid
+
+
+def _caller(claims: Mapping[str, Any]) -> Caller:
+    if not _UUID.fullmatch(claims["sub"]):
+        raise _invalid("The token is not valid.")
+    scope = claims.get("scope")
+    return Caller(UUID(claims["sub"]), frozenset(scope.split()) if isinstance(scope, str) else frozenset())
+
+
+def _invalid(detail: str) -> Unauthorized:
+    return Unauthorized(detail, error="invalid_token")

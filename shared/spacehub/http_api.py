@@ -1,0 +1,22 @@
+"""An HTTP API of ours before it has routes: callers are known, bodies are small JSON, errors are problem+json."""
+
+from fastapi import FastAPI
+
+from spacehub import problems
+from spacehub.auth.guard import Authenticate, Guard
+from spacehub.bodies import JsonBodies
+
+LARGEST_BODY = 16 * 1024
+"""Bytes, for everything that comes through the gateway."""
+
+LONGEST_HEAD = 64 * 1024
+"""Bytes of request line and headers: a device token of 4,096 characters is up to 48 KiB long in a path."""
+
+
+def http_api(title: str, *, authenticate: Authenticate, largest_body: int = LARGEST_BODY) -> FastAPI:
+    """An application in which every path, also one that is not there, needs a token that `authenticate` takes."""
+    app = FastAPI(title=title, version="2", openapi_url=None, redirect_slashes=False)
+    app.add_middleware(JsonBodies, most=largest_body)
+    app.add_middleware(Guard, authenticate=authenticate)
+    problems.install(app)
+    return app
