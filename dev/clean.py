@@ -7,6 +7,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from spacehub_dev.provisioning.accounts import elsewhere
+
 ROOT = Path(__file__).resolve().parent.parent
 CACHES = (".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", ".import_linter_cache")
 
@@ -22,6 +24,8 @@ def main() -> int:
                     f"the system in {lock.parent} is running: stop it first (Ctrl-C in its terminal)", file=sys.stderr
                 )
                 return 1
+    for directory in (ROOT / ".run", ROOT / ".run" / "demo"):
+        shutil.rmtree(elsewhere(directory), ignore_errors=True)
     for name in (".venv", ".run", *CACHES):
         shutil.rmtree(ROOT / name, ignore_errors=True)
     for cache in ROOT.rglob("__pycache__"):

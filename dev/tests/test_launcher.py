@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ import asyncpg
 import psutil
 import pytest
 from spacehub_dev.launcher.supervising import until
+from spacehub_dev.provisioning.accounts import elsewhere
 from spacehub_dev.provisioning.leftovers import MARK
 from spacehub_dev.provisioning.ports import STANDARD
 from spacehub_dev.testing.standin_topology import QUEUE
@@ -53,8 +55,11 @@ class Launcher:
 
 
 @pytest.fixture(scope="module")
-def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("launcher") / "run"
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """As in root's home, other users may not enter it: PostgreSQL's own user has its data elsewhere then."""
+    directory = tmp_path_factory.mktemp("launcher") / "run"
+    yield directory
+    shutil.rmtree(elsewhere(directory), ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import hashlib
 import os
 import pwd
 import shutil
+import stat
 from pathlib import Path
 
 
@@ -40,6 +41,15 @@ def elsewhere(directory: Path) -> Path:
     """The place outside `directory` for what another user must reach; always the same for the same directory."""
     name = hashlib.sha256(str(directory).encode()).hexdigest()[:12]
     return Path("/var/tmp") / f"spacehub-{os.geteuid()}-{name}"
+
+
+def make_elsewhere(path: Path) -> None:
+    """Make that place so that others may walk through it; one that somebody else made is refused (PermissionError)."""
+    path.mkdir(mode=0o711, exist_ok=True)
+    status = path.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+        raise PermissionError(f"{path} belongs to somebody else")
+    path.chmod(0o711)
 
 
 def hand_over(path: Path, account: str | None) -> None:

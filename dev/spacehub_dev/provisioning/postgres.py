@@ -99,7 +99,7 @@ class PrivatePostgres:
     def discard(self) -> None:
         """Kill it, delete its data and give its port back."""
         self.kill()
-        shutil.rmtree(self._data, ignore_errors=True)
+        shutil.rmtree(self._data.parent, ignore_errors=True)
         shutil.rmtree(self._home, ignore_errors=True)
         release_port(self._port)
 
@@ -122,9 +122,9 @@ class PrivatePostgres:
         path.write_text(json.dumps(state))
 
     def _initialise(self) -> None:
-        accounts.hand_over(self._data, self._account)
         if self._data.parent != self._home:
-            self._data.parent.chmod(0o711)
+            accounts.make_elsewhere(self._data.parent)
+        accounts.hand_over(self._data, self._account)
         password = self._data.parent / "pgdata-password"
         password.touch(mode=0o600)
         password.write_text(self._password)

