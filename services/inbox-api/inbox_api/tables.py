@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, Index, MetaData, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, Index, MetaData, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 STATUSES = ("pending", "sent", "failed", "expired", "blocked", "suppressed", "unknown")
@@ -20,6 +20,10 @@ def _moment(*, required: bool = True) -> Any:
     return Field(sa_type=DateTime(timezone=True), nullable=not required)
 
 
+def _text(*, required: bool = True, key: bool = False) -> Any:
+    return Field(sa_type=Text, nullable=not required, primary_key=key)
+
+
 def _one_of(column: str, *values: str) -> CheckConstraint:
     listed = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} IN ({listed})", name=f"known_{column}")
@@ -33,12 +37,12 @@ class Event(Table, table=True):
 
     __tablename__ = "events"
 
-    event_id: str = Field(primary_key=True)
-    source: str = Field(primary_key=True)
-    type: str
+    event_id: str = _text(key=True)
+    source: str = _text(key=True)
+    type: str = _text()
     occurred_at: datetime | None = _moment(required=False)
     received_at: datetime = _moment()
-    traceparent: str | None
+    traceparent: str | None = _text(required=False)
 
 
 class Contact(Table, table=True):
@@ -48,9 +52,9 @@ class Contact(Table, table=True):
     __table_args__ = (_one_of("locale", "mn", "en"),)
 
     user_id: UUID = Field(primary_key=True)
-    phone: str | None
+    phone: str | None = _text(required=False)
     phone_at: datetime | None = _moment(required=False)
-    locale: str | None
+    locale: str | None = _text(required=False)
     locale_at: datetime | None = _moment(required=False)
     sms: bool = Field(sa_column_kwargs={"server_default": text("true")})
     push: bool = Field(sa_column_kwargs={"server_default": text("true")})
@@ -75,10 +79,10 @@ class Notification(Table, table=True):
     id: UUID = Field(primary_key=True)
     user_id: UUID
     seq: int = Field(sa_type=BigInteger)
-    type: str
-    title: str
-    body: str
-    link: str | None
+    type: str = _text()
+    title: str = _text()
+    body: str = _text()
+    link: str | None = _text(required=False)
     created_at: datetime = _moment()
     read_at: datetime | None = _moment(required=False)
 
@@ -97,22 +101,22 @@ class Delivery(Table, table=True):
     )
 
     id: UUID = Field(primary_key=True)
-    source: str
-    event_id: str
-    type: str
-    channel: str
+    source: str = _text()
+    event_id: str = _text()
+    type: str = _text()
+    channel: str = _text()
     user_id: UUID | None
     owner_id: UUID | None
-    subject: str | None
+    subject: str | None = _text(required=False)
     critical: bool
-    locale: str
+    locale: str = _text()
     phone_hash: bytes | None
-    phone_last4: str | None
-    status: str
-    reason: str | None
+    phone_last4: str | None = _text(required=False)
+    status: str = _text()
+    reason: str | None = _text(required=False)
     available_at: datetime | None = _moment(required=False)
     expires_at: datetime = _moment()
-    message_id: str | None
+    message_id: str | None = _text(required=False)
     segments: int | None
     attempts: int | None
     duration_ms: int | None
@@ -127,8 +131,8 @@ class Closing(Table, table=True):
 
     __tablename__ = "closings"
 
-    subject: str = Field(primary_key=True)
+    subject: str = _text(key=True)
     closed: bool
     decided_at: datetime = _moment()
-    source: str
-    event_id: str
+    source: str = _text()
+    event_id: str = _text()

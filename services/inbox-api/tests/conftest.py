@@ -23,3 +23,11 @@ async def inbox(inbox_url: str) -> AsyncIterator[Inbox]:
     pool = await database.open_pool(inbox_url, size=8)
     yield Inbox(pool)
     await pool.close()
+
+
+@pytest.fixture
+async def another_inbox(make_database: MakeDatabase) -> AsyncIterator[Inbox]:
+    """A second one, to compare with."""
+    pool = await database.open_pool(await make_database(migrate), size=8)
+    yield Inbox(pool)
+    await pool.close()
