@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from spacehub.errors import Unreadable
 from spacehub.events.catalogue import BY_TYPE, TYPE_PREFIX
 from spacehub.events.facts import Fact, Value
+from spacehub.events.values import Moment
 
 STRUCTURED = "application/cloudevents+json"
 MAX_BODY = 1024 * 1024
@@ -27,13 +28,11 @@ _PREFIXES = ("cloudEvents_", "cloudEvents:")
 class Attributes(Value):
     """The context attributes we read; unknown extension attributes are ignored."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
-
     specversion: Literal["1.0"]
     id: Annotated[str, Field(min_length=1, max_length=255)]
     source: Annotated[str, Field(min_length=1, max_length=255)]
     type: str
-    time: AwareDatetime | None = None
+    time: Moment | None = None
     traceparent: str | None = None
 
 
@@ -78,8 +77,9 @@ def read(body: bytes, *, content_type: str | None, headers: Mapping[str, Any]) -
         fact = model.model_validate_json(data)
     except ValidationError as wrong:
         raise Unreadable(_explained(wrong, "data")) from None
-    if b"\\u0000" in body or "\x00" in attributes.id + attributes.source:
-        _refuse_nul(attributes.id, attributes.source, json.loads(data))
+    _refuse_nul(attributes.model_dump(exclude_none=True))
+    if b"\\u0000" in data:
+        _refuse_nul({"data": fact.model_dump(mode="json")})
     return Event(
         id=attributes.id,
         source=attributes.source,
@@ -115,14 +115,14 @@ def _from_headers(headers: Mapping[str, Any]) -> dict[str, str]:
     attributes = {}
     for key, value in headers.items():
         for prefix in _PREFIXES:
-            if key.startswith(prefix):
+            if key.startswith(prefix) and value is not None:
                 attributes[key.removeprefix(prefix)] = _as_text(value)
     return attributes
 
 
 def _as_text(value: object) -> str:
     match value:
-        case bytes():
+        case bytes() | bytearray():
             return value.decode("utf-8", errors="replace")
         case datetime():
             return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
@@ -134,28 +134,31 @@ def _data_of(body: bytes) -> bytes:
     envelope = json.loads(body)
     if "data" in envelope:
         return json.dumps(envelope["data"]).encode()
+    if "data_base64" not in envelope:
+        raise Unreadable("wrong_data: data: Field required")
     try:
-        return base64.b64decode(envelope.get("data_base64", ""), validate=True)
+        return base64.b64decode(envelope["data_base64"], validate=True)
     except (ValueError, TypeError):
         raise Unreadable("wrong_data: data_base64: not base64") from None
 
 
-def _refuse_nul(*values: object) -> None:
+def _refuse_nul(value: object, *path: str) -> None:
     """PostgreSQL text cannot hold U+0000, so no text of ours may."""
-    for value in values:
-        match value:
-            case str() if "\x00" in value:
-                raise Unreadable("wrong_data: a text holds the character U+0000")
-            case dict():
-                _refuse_nul(*value.values())
-            case list():
-                _refuse_nul(*value)
+    match value:
+        case str() if "\x00" in value:
+            raise Unreadable(f"wrong_data: {'.'.join(path)}: holds the character U+0000")
+        case dict():
+            for key, inner in value.items():
+                _refuse_nul(inner, *path, key)
+        case list():
+            for number, inner in enumerate(value):
+                _refuse_nul(inner, *path, str(number))
 
 
 def _explained(wrong: ValidationError, *prefix: str) -> str:
     """Every fault by field, without the values, which may be private."""
     errors = wrong.errors(include_url=False, include_context=False, include_input=False)
     if any(error["type"] == "json_invalid" for error in errors):
-        return "not_json: the body is not JSON"
+        return f"not_json: {prefix[0] if prefix else 'the body'} is not JSON"
     named = [f"{'.'.join(map(str, (*prefix, *error['loc']))) or 'event'}: {error['msg']}" for error in errors]
     return "wrong_data: " + "; ".join(named[:10])

@@ -1,32 +1,14 @@
-"""The data of every event on `spacehub.events`: frozen models, one per type, and the values they are made of."""
+"""The data of every event on `spacehub.events`: frozen models, one per type."""
 
-import re
-from datetime import date, datetime
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
-Identifier = Annotated[str, Field(min_length=1, max_length=64)]
-"""An id that another domain made: 1 to 64 characters."""
-
-Amount = Annotated[int, Field(ge=0, le=10**15)]
-"""Whole tögrög."""
+from spacehub.events.values import Amount, Day, Identifier, Moment, Month, Phone
 
 Locale = Literal["mn", "en"]
 Channel = Literal["inbox", "push", "sms"]
-Phone = Annotated[str, Field(min_length=1, max_length=64)]
-"""A phone number as somebody wrote it; whether it can receive an SMS is judged by the one who sends."""
-
-
-def _month(value: str) -> str:
-    if not re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", value):
-        raise ValueError("should be a month such as 2026-11")
-    return value
-
-
-Month = Annotated[str, AfterValidator(_month)]
-"""A calendar month, `2026-11`."""
 
 
 class Value(BaseModel):
@@ -72,7 +54,7 @@ class BillIssued(Fact):
     recipient: Recipient
     month: Month
     amount: Amount
-    due_date: date
+    due_date: Day
 
 
 class BillCancelled(Fact):
@@ -101,7 +83,7 @@ class BillOverdue(Fact):
     owner_id: UUID
     recipient: Recipient
     amount: Amount
-    due_date: date
+    due_date: Day
 
 
 class _Lease(Fact):
@@ -110,7 +92,7 @@ class _Lease(Fact):
     recipient: Recipient
     property: Annotated[str, Field(min_length=1, max_length=200)]
     unit: Annotated[str, Field(min_length=1, max_length=64)]
-    ends_on: date
+    ends_on: Day
 
 
 class ContractSigned(_Lease):
@@ -272,10 +254,4 @@ class DeviceDied(Fact):
     token: Annotated[str, Field(min_length=1, max_length=4096, repr=False)]
     user_id: UUID
     reason: str
-    resolved_at: datetime
-
-    @model_validator(mode="after")
-    def _resolved_at_has_a_zone(self) -> "DeviceDied":
-        if self.resolved_at.tzinfo is None:
-            raise ValueError("resolved_at needs a time zone")
-        return self
+    resolved_at: Moment

@@ -5,7 +5,8 @@ from uuid import UUID
 
 from pydantic import Field
 
-from spacehub.events.facts import Fact, Moment
+from spacehub.events.facts import Fact
+from spacehub.events.values import Moment
 
 
 class _DeliveryRequested(Fact):
