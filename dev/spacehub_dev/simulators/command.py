@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 from aiohttp import web
 
+from spacehub_dev.simulators.fcm import fcm_simulator
 from spacehub_dev.simulators.sms import Login, sms_simulator
 
 app = typer.Typer(no_args_is_help=True, help="Run a simulator of the outside world.")
@@ -22,6 +23,12 @@ def sms(
 ) -> None:
     """The 131344 SMS gateway: POST /sms, and the control surface under /control."""
     serve(sms_simulator(Login(username, password)), host=host, port=port)
+
+
+@app.command()
+def fcm(port: Port, host: Host = "127.0.0.1") -> None:
+    """Firebase Cloud Messaging: the OAuth token and send endpoints, and the control surface under /control."""
+    serve(fcm_simulator(), host=host, port=port)
 
 
 def serve(app: web.Application, *, host: str, port: int) -> None:
