@@ -77,7 +77,7 @@ async def publish(events: Sequence[Event], publisher: Publisher, *, attempts: in
 @asynccontextmanager
 async def consumed(subscription: Subscription, vhost: Vhost, publisher: Publisher) -> AsyncIterator[None]:
     stopping = asyncio.Event()
-    task = asyncio.create_task(consuming(subscription, url=vhost.amqp_url, publisher=publisher)(stopping))
+    task = asyncio.ensure_future(consuming(subscription, url=vhost.amqp_url, publisher=publisher)(stopping))
     yield
     stopping.set()
     await task

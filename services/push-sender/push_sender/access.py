@@ -1,0 +1,72 @@
+"""Access tokens of our service account: the library's credential, refreshed where it does not hold up the loop."""
+
+import asyncio
+from functools import partial
+from pathlib import Path
+
+import google.auth.exceptions
+import requests
+from firebase_admin import credentials
+from google.auth.credentials import TokenState
+from google.auth.transport.requests import Request
+
+_TIMEOUT = 10.0
+"""Seconds for one call of the token endpoint; the library makes up to three."""
+
+
+class NoAccess(Exception):
+    """The token endpoint gave none. `credentials_refused` is our fault, `token_endpoint_away` passes."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Access:
+    """Access tokens for one service account; safe for many tasks of one loop.
+
+    google-auth refreshes with a blocking client inside the call that needs a token. Here it happens before, in a
+    thread, and once for all who wait.
+    """
+
+    def __init__(self, credential: credentials.Base) -> None:
+        self._credential = credential.get_credential()
+        self._refreshing = asyncio.Lock()
+        self._session = requests.Session()
+        self._session.trust_env = False
+
+    async def token(self) -> str:
+        """A token that is valid now. Raises NoAccess."""
+        if self._credential.token_state is not TokenState.FRESH:
+            async with self._refreshing:
+                if self._credential.token_state is not TokenState.FRESH:
+                    await self._refresh()
+        return str(self._credential.token)
+
+    def refused(self, token: str) -> None:
+        """FCM did not take `token`: fetch another one before the next message."""
+        if self._credential.token == token:
+            self._credential.token = None
+
+    def close(self) -> None:
+        """Close the connection to the token endpoint."""
+        self._session.close()
+
+    async def _refresh(self) -> None:
+        request = partial(Request(self._session), timeout=_TIMEOUT)
+        try:
+            await asyncio.to_thread(self._credential.refresh, request)
+        except google.auth.exceptions.GoogleAuthError as error:
+            if self._credential.token_state is TokenState.STALE:
+                return  # it still works for some minutes, and the next call tries again
+            refused = isinstance(error, google.auth.exceptions.RefreshError) and not error.retryable
+            # The library's words may quote the endpoint's answer: they stay out.
+            raise NoAccess("credentials_refused" if refused else "token_endpoint_away") from None
+
+
+def service_account(file: Path) -> credentials.Certificate:
+    """The key that Firebase's console hands out as JSON; its `token_uri` says where access tokens come from.
+
+    Raises ValueError or OSError, saying what is wrong with the file.
+    """
+    return credentials.Certificate(str(file))
