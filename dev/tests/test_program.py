@@ -55,7 +55,7 @@ def launcher(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
 async def test_a_program_dies_when_its_launcher_is_killed(launcher: "subprocess.Popen[str]") -> None:
     assert launcher.stdout is not None
     program = psutil.Process(int(launcher.stdout.readline()))
-    assert program.is_running()
+    assert await until(lambda: program.name() == "sleep", within=10)
 
     launcher.kill()
 
