@@ -82,9 +82,9 @@ def after(event: Event, timer: Timer, *, now: datetime, buried: AbstractSet[UUID
     A bill that was paid or cancelled is never armed again, whatever the times say. Facts about a contract, and copies
     of a bill issued anew, replace each other by their time; one without a time is newer than all that came before it.
     """
-    as_of = event.time or max(now, timer.as_of or now)
     if isinstance(event.data, facts.BillCancelled | facts.PaymentConfirmed):
-        return replace(timer, as_of=max(as_of, timer.as_of or as_of)).rest(State.CLOSED)
+        return replace(timer, as_of=None).rest(State.CLOSED)
+    as_of = event.time or max(now, timer.as_of or now)
     if timer.as_of is not None and as_of < timer.as_of:
         return timer
     newest = replace(timer, as_of=as_of)

@@ -21,7 +21,7 @@ SHORTEST = 0.01
 
 _FIRED = Counter("scheduler_fired", "Events fired, by short type", ["type"])
 _WAKES = Counter("scheduler_wakes", "Rounds of the clock")
-_SLEEP = Gauge("scheduler_next_in_seconds", "How far away the next thing to do was when the clock last looked")
+_SLEEP = Gauge("scheduler_sleep_seconds", "How long the clock lay down to sleep; below 0 it is late")
 
 Check = Callable[[], Awaitable[None]]
 Hearing = Callable[["Alarm"], AbstractAsyncContextManager[Check]]
@@ -100,9 +100,11 @@ def keeping_time(
             log.info("fired", **fired.counts)
         if fired.counts[RetentionDue.type]:
             log.info("facts_forgotten", count=await forget())
-        away = (fired.next_at - await clock.now()).total_seconds()
-        _SLEEP.set(away)
-        alarm.sleep_until(fired.next_at)
-        await alarm.rings(within=min(max(away, SHORTEST), poll.total_seconds()))
+        longest = poll.total_seconds()
+        if fired.next_at is not None:
+            alarm.sleep_until(fired.next_at)
+            longest = min(longest, (fired.next_at - await clock.now()).total_seconds())
+        _SLEEP.set(longest)
+        await alarm.rings(within=max(longest, SHORTEST))
 
     return keep_time

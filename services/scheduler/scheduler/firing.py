@@ -78,10 +78,10 @@ class Recurring:
 
 @dataclass(frozen=True, slots=True)
 class Fired:
-    """What one round did: events fired by short type, and when there will be something to do again."""
+    """What one round did: events fired by short type, and when there will be something to do again, if ever."""
 
     counts: Counter[str]
-    next_at: datetime
+    next_at: datetime | None
 
 
 async def fire(*, timetable: Timetable, clock: Clock, recurring: Sequence[Recurring], rate: float) -> Fired:
@@ -89,8 +89,10 @@ async def fire(*, timetable: Timetable, clock: Clock, recurring: Sequence[Recurr
     now = await clock.now()
     counts = await fire_slots(now, timetable=timetable, recurring=recurring)
     timers, next_timer = await fire_timers(now, timetable=timetable, rate=rate)
-    next_slots = [each.schedule.following(now) for each in recurring]
-    return Fired(counts + timers, min(next_slots if next_timer is None else [*next_slots, next_timer]))
+    ahead = [each.schedule.following(now) for each in recurring]
+    if next_timer is not None:
+        ahead.append(next_timer)
+    return Fired(counts + timers, min(ahead, default=None))
 
 
 async def fire_slots(now: datetime, *, timetable: Timetable, recurring: Sequence[Recurring]) -> Counter[str]:

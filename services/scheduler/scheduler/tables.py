@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Column, Date, DateTime, Index, MetaData, text
+from sqlalchemy import CheckConstraint, Column, Date, DateTime, Index, MetaData, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
@@ -36,9 +36,9 @@ class Timer(_Table, table=True):
         Index("timers_user", "user_id", postgresql_where=text("user_id IS NOT NULL")),
     )
 
-    subject: str = Field(primary_key=True)
-    purpose: str = Field(primary_key=True)
-    state: str
+    subject: str = Field(sa_type=Text, primary_key=True)
+    purpose: str = Field(sa_type=Text, primary_key=True)
+    state: str = Field(sa_type=Text)
     as_of: datetime | None = Field(sa_type=_TIME)
     due_at: datetime | None = Field(sa_type=_TIME)
     lapses_at: datetime | None = Field(sa_type=_TIME)
@@ -72,7 +72,7 @@ class Slot(_Table, table=True):
 
     __tablename__ = "slots"
 
-    purpose: str = Field(primary_key=True)
+    purpose: str = Field(sa_type=Text, primary_key=True)
     slot_at: datetime = Field(sa_type=_TIME, primary_key=True)
     fired_at: datetime | None = Field(sa_type=_TIME)
 

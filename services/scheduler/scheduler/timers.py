@@ -40,7 +40,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Timer:
-    """One timer. `as_of` is the time of the newest fact about its subject.
+    """One timer. `as_of` is the time of the newest fact about its subject (None once no time matters).
 
     While armed: `deadline` is the due date or last day it speaks of, `lapses_at` the moment from which it must not
     fire, `data` what the event will say. `told` holds the deadlines for which it has fired.
