@@ -8,7 +8,8 @@ from typing import Literal
 from uuid import UUID
 
 Platform = Literal["ios", "android", "web"]
-PLATFORMS: tuple[Platform, ...] = ("ios", "android", "web")
+Kind = Literal["token", "fid"]
+"""What FCM calls the address: a registration token, or the id of an installation, to which FCM is moving."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,7 @@ class Device:
 
     token: str = field(repr=False)
     platform: Platform
+    kind: Kind = "token"
 
     @property
     def digest(self) -> str:

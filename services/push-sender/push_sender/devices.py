@@ -9,7 +9,7 @@ import httpx
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from spacehub.errors import Away
 
-from push_sender.device import Device, Platform, Resolved
+from push_sender.device import Device, Kind, Platform, Resolved
 
 PATH = "/internal/devices/resolve"
 
@@ -17,6 +17,7 @@ PATH = "/internal/devices/resolve"
 class _Entry(BaseModel):
     token: str = Field(min_length=1, repr=False)
     platform: Platform
+    kind: Kind = "token"
 
 
 class _Answer(BaseModel):
@@ -51,7 +52,7 @@ class DevicesApi:
         return Resolved(
             answer.resolved_at,
             {
-                user: tuple(Device(entry.token, entry.platform) for entry in entries)
+                user: tuple(Device(entry.token, entry.platform, entry.kind) for entry in entries)
                 for user, entries in answer.devices.items()
             },
         )

@@ -1,6 +1,6 @@
 """Firebase Cloud Messaging: the library's messages and credentials over a transport of our own.
 
-Why not the library's transport: docs/decisions/0014-push-transport.md
+Why not the library's transport: docs/decisions/0020-push-transport.md
 """
 
 import asyncio
@@ -86,7 +86,7 @@ class Fcm:
             return Answer(Untried(closed.reason), stops="lane")
         try:
             with _SECONDS.time():
-                status, body, retry_in = await self._post(send.letter.to(send.device.token), token)
+                status, body, retry_in = await self._post(send.letter.to(send.device), token)
         except TimeoutError:
             return Answer(Passing("timeout"))
         except (aiohttp.ClientError, OSError):

@@ -15,13 +15,13 @@ LONGEST_LIFE = timedelta(days=28)
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A message ready for the wire but for the token; encoded once, however many devices it goes to."""
+    """A message ready for the wire but for the addressee; encoded once, however many devices it goes to."""
 
     content: str = field(repr=False)
 
-    def to(self, token: str) -> bytes:
-        """The body of the call that sends it to `token`."""
-        return f'{{"message":{{"token":{json.dumps(token)},{self.content[1:]}}}'.encode()
+    def to(self, device: Device) -> bytes:
+        """The body of the call that sends it to `device`."""
+        return f'{{"message":{{"{device.kind}":{json.dumps(device.token)},{self.content[1:]}}}'.encode()
 
 
 @dataclass(frozen=True, slots=True)

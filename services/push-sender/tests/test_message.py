@@ -6,16 +6,18 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from push_sender.device import Device
 from push_sender.message import LONGEST_LIFE, letter_of
 from push_sender.testing import push_request
 from spacehub.events.requests import PushRequested
 
 NOW = datetime(2026, 11, 23, 1, 0, tzinfo=UTC)
+ANDROID = Device("token", "android")
 NOTIFICATION = UUID("5f4dcc3b-5aa7-45d6-9d83-27deb882cf99")
 
 
-def on_the_wire(push: PushRequested, token: str = "token") -> dict[str, Any]:
-    body: dict[str, Any] = json.loads(letter_of(push, now=NOW).to(token))
+def on_the_wire(push: PushRequested, device: Device = ANDROID) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(letter_of(push, now=NOW).to(device))
     assert list(body) == ["message"]
     message: dict[str, Any] = body["message"]
     return message
@@ -111,4 +113,11 @@ def test_no_collapse_key_lets_fcm_forget_all_but_four() -> None:
 def test_token_of_any_characters_arrives_as_it_is() -> None:
     token = 'a"b\\c/д€\u2028:😀' + "x" * 4000
 
-    assert on_the_wire(push_request(), token)["token"] == token
+    assert on_the_wire(push_request(), Device(token, "web"))["token"] == token
+
+
+def test_installation_is_addressed_as_one() -> None:
+    message = on_the_wire(push_request(), Device("installation", "ios", "fid"))
+
+    assert message["fid"] == "installation"
+    assert "token" not in message
