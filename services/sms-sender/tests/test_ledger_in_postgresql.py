@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Unsteady:
-    """A pool that breaks on demand: each use takes the next of `breaks`, `before` or `after` it took effect or `not`."""
+    """A pool that breaks on demand: each use takes the next of `breaks`, `before` or `after` its effect, or `not`."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool

@@ -1,5 +1,6 @@
 """Requests as inbox-api makes them."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -38,3 +39,8 @@ def otp(**changes: Any) -> SmsRequested:
         "text": "Spacehub код: 483920. 5 мин дотор оруулна уу.",
     }
     return SmsRequested(**asked | changes)
+
+
+def numbered(make: Callable[..., SmsRequested], count: int) -> list[SmsRequested]:
+    """Requests that differ by their texts."""
+    return [make(text=f"{make.__name__} {number} {uuid4()}") for number in range(count)]
