@@ -1,0 +1,5 @@
+"""Alembic's entry: the same environment for every service."""
+
+from spacehub.migrating import run_environment
+
+run_environment()
