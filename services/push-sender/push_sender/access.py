@@ -26,21 +26,21 @@ class Access:
     """Access tokens for one service account; safe for many tasks of one loop.
 
     google-auth refreshes with a blocking client inside the call that needs a token. Here it happens before, in a
-    thread, and once for all who wait.
+    thread, and once for all who wait, whether it works or not.
     """
 
     def __init__(self, credential: credentials.Base) -> None:
         self._credential = credential.get_credential()
-        self._refreshing = asyncio.Lock()
+        self._refreshing: asyncio.Task[None] | None = None
         self._session = requests.Session()
         self._session.trust_env = False
 
     async def token(self) -> str:
         """A token that is valid now. Raises NoAccess."""
         if self._credential.token_state is not TokenState.FRESH:
-            async with self._refreshing:
-                if self._credential.token_state is not TokenState.FRESH:
-                    await self._refresh()
+            if self._refreshing is None or self._refreshing.done():
+                self._refreshing = asyncio.create_task(self._refresh())
+            await asyncio.shield(self._refreshing)
         return str(self._credential.token)
 
     def refused(self, token: str) -> None:
