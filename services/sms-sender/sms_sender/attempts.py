@@ -114,7 +114,7 @@ def verdict(state: State, *, token: UUID) -> Verdict:
         case "claimed":
             if worth_another(state.about, ambiguous=state.ambiguous, valid=valid) and not state.closed:
                 return Start(lost=True)
-            return End(outcomes.unknown(outcomes.LEASE_LOST), lost=True)
+            return End(outcomes.unknown(outcomes.LEASE_RAN_OUT), lost=True)
         case "waiting" if state.closed:
             return End(_unless_in_doubt(state, outcomes.blocked(outcomes.WITHDRAWN)))
         case "waiting" if valid <= timedelta() or (state.ambiguous and valid < WORTH_A_SECOND_OTP):
@@ -133,7 +133,7 @@ def verdict_when_exhausted(state: State) -> Verdict:
         case "claimed" if _is_live(state):
             return Held()
         case "claimed":
-            return End(outcomes.unknown(outcomes.LEASE_LOST), lost=True)
+            return End(outcomes.unknown(outcomes.LEASE_RAN_OUT), lost=True)
         case "waiting":
             return End(_unless_in_doubt(state, outcomes.failed(outcomes.RETRIES_EXHAUSTED)))
         case _:
@@ -151,4 +151,4 @@ def _is_live(state: State) -> bool:
 
 def _unless_in_doubt(state: State, outcome: Outcome) -> Outcome:
     """After an attempt in doubt no end may claim that nothing was sent."""
-    return outcomes.unknown(state.reason or outcomes.LEASE_LOST) if state.ambiguous else outcome
+    return outcomes.unknown(state.reason or outcomes.LEASE_RAN_OUT) if state.ambiguous else outcome

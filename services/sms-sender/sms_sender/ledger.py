@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import structlog
+from prometheus_client import Counter
 from pydantic import SecretStr
 from spacehub import database, outbox
 from spacehub.errors import Away, NotNow
@@ -27,7 +28,7 @@ from sms_sender.attempts import Attempt, End, Held, Resume, Settled, Start, Stat
 from sms_sender.attempts import verdict_when_exhausted as judge_exhausted
 from sms_sender.gathering import Gathered
 from sms_sender.marks import Mark
-from sms_sender.outcomes import LEASE_LOST, Outcome, event_of
+from sms_sender.outcomes import LEASE_RAN_OUT, Outcome, event_of
 
 if TYPE_CHECKING:
     import asyncpg
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 LEASE = timedelta(seconds=20)
+
+_ENDS = Counter("spacehub_sms_ends", "SMS that ended, by how and why", ["status", "reason"])
 
 
 class Ledger:
@@ -133,6 +136,9 @@ class Ledger:
         async with database.reading(self._pool) as connection:
             rows = await connection.fetch(statements.MARK, *columns, EVENTS_EXCHANGE)
         marked = {row["token"] for row in rows}
+        for mark in given:
+            if mark.message is not None and mark.token in marked:
+                _ENDS.labels(mark.status, mark.reason or "").inc()
         return [mark.token in marked for mark in given]
 
     async def _persist(self, mark: Mark) -> None:
@@ -196,7 +202,7 @@ class Ledger:
     ) -> Attempt:
         entry = _lost_entry(row) if step.lost else []
         started = await connection.fetchrow(
-            statements.START, row["sms_id"], token, self._lease, resumes, step.reopens, step.lost, LEASE_LOST, entry
+            statements.START, row["sms_id"], token, self._lease, resumes, step.reopens, step.lost, LEASE_RAN_OUT, entry
         )
         return Attempt(
             sms_id=row["sms_id"],
@@ -255,6 +261,7 @@ async def _end(connection: Any, row: Any, outcome: Outcome, *, lost: bool) -> No
         duration_ms=row["duration_ms"],
         at=row["now"],
     )
+    _ENDS.labels(outcome.status, outcome.reason or "").inc()
     log.info("ended", sms_id=str(row["sms_id"]), status=outcome.status, reason=outcome.reason)
     await _publish(connection, write(event))
 
@@ -265,7 +272,7 @@ async def _publish(connection: Any, message: Message | None) -> None:
 
 
 def _lost_entry(row: Any) -> dict[str, Any]:
-    return marks.entry(row["attempts"], row["attempt_started_at"], "unknown", LEASE_LOST, None)
+    return marks.entry(row["attempts"], row["attempt_started_at"], "unknown", LEASE_RAN_OUT, None)
 
 
 def _state(row: Any) -> State:

@@ -11,7 +11,7 @@ from spacehub.events.facts import Fact, SmsBlocked, SmsExpired, SmsFailed, SmsSe
 SOURCE = "/sms-sender"
 RETRIES_EXHAUSTED = "retries_exhausted"
 WITHDRAWN = "withdrawn"
-LEASE_LOST = "lease_lost"
+LEASE_RAN_OUT = "lease_ran_out"
 """The reason of an attempt that started and of which nothing more was heard: its process died or lost the database."""
 
 Status = Literal["sent", "failed", "expired", "blocked", "unknown"]

@@ -12,7 +12,7 @@ INSERT INTO sms ({_ASKED}, status, attempts, lease_until, claimed_by, attempt_st
 SELECT {_ASKED}, 'claimed', 1, clock.now + $14::interval, token, clock.now
 FROM {_ASKED_ROWS}, $13::uuid[]) AS asked ({_ASKED}, token), (SELECT clock_timestamp() AS now) AS clock
 WHERE expires_at > clock.now AND NOT EXISTS (
-    SELECT FROM closings WHERE closings.subject = ANY (ARRAY[asked.subject, 'user:' || asked.user_id])
+    SELECT FROM closings WHERE closed AND closings.subject = ANY (ARRAY[asked.subject, 'user:' || asked.user_id])
 )
 ORDER BY sms_id
 ON CONFLICT (sms_id) DO NOTHING
@@ -28,7 +28,7 @@ ON CONFLICT (sms_id) DO NOTHING"""  # noqa: S608 - constants only
 LOCK: Final = """
 WITH locked AS MATERIALIZED (SELECT * FROM sms WHERE sms_id = $1 FOR UPDATE)
 SELECT *, clock_timestamp() AS now, EXISTS (
-    SELECT FROM closings WHERE closings.subject = ANY (ARRAY[locked.subject, 'user:' || locked.user_id])
+    SELECT FROM closings WHERE closed AND closings.subject = ANY (ARRAY[locked.subject, 'user:' || locked.user_id])
 ) AS closed
 FROM locked"""
 """The row as it is once it is ours to change: the clock is read after the wait for the lock."""

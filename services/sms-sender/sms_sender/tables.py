@@ -62,9 +62,10 @@ class Sms(_Table, table=True):
 
 
 class Closing(_Table, table=True):
-    """A subject (`bill:123`, `user:…`) of which nothing is to be sent any more."""
+    """What the newest fact says of a subject (`bill:123`, `user:…`): while it is `closed`, nothing of it is sent."""
 
     __tablename__ = "closings"
 
     subject: str = Field(sa_type=Text, primary_key=True)
-    closed_at: datetime = Field(sa_type=_TIME, sa_column_kwargs={"server_default": text("clock_timestamp()")})
+    closed: bool
+    decided_at: datetime = Field(sa_type=_TIME)

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from sms_sender import outcomes
 from sms_sender.attempts import Attempt
-from sms_sender.outcomes import LEASE_LOST, RETRIES_EXHAUSTED, WITHDRAWN
+from sms_sender.outcomes import LEASE_RAN_OUT, RETRIES_EXHAUSTED, WITHDRAWN
 from sms_sender.testing.books import Book
 from sms_sender.testing.requests import bill, otp
 from spacehub.errors import NotNow
@@ -103,10 +103,10 @@ async def test_a_bill_whose_attempt_was_lost_is_unknown_and_never_sent_again(boo
 
     row = await book.row(sms.sms_id)
     [event] = await book.events()
-    assert (row["status"], row["reason"], row["ambiguous"], row["attempts"]) == ("unknown", LEASE_LOST, 1, 1)
+    assert (row["status"], row["reason"], row["ambiguous"], row["attempts"]) == ("unknown", LEASE_RAN_OUT, 1, 1)
     assert [entry["outcome"] for entry in row["attempt_log"]] == ["unknown"]
     assert event.data == SmsUnknown(
-        sms_id=sms.sms_id, source_id=sms.source_id, reason=LEASE_LOST, segments=1, attempts=1, duration_ms=0
+        sms_id=sms.sms_id, source_id=sms.source_id, reason=LEASE_RAN_OUT, segments=1, attempts=1, duration_ms=0
     )
 
 
@@ -120,7 +120,7 @@ async def test_an_otp_whose_attempt_was_lost_is_sent_once_more(book: Book) -> No
     row = await book.row(sms.sms_id)
     assert (second.number, second.ambiguous, row["ambiguous"], row["status"]) == (2, 1, 1, "claimed")
     assert not second.worth_another
-    assert [(entry["number"], entry["reason"]) for entry in row["attempt_log"]] == [(1, LEASE_LOST)]
+    assert [(entry["number"], entry["reason"]) for entry in row["attempt_log"]] == [(1, LEASE_RAN_OUT)]
     assert await book.events() == []
 
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from sms_sender import outcomes
 from sms_sender.attempts import Attempt
-from sms_sender.outcomes import LEASE_LOST, Outcome
+from sms_sender.outcomes import LEASE_RAN_OUT, Outcome
 from sms_sender.testing.books import Book
 from sms_sender.testing.requests import bill, otp
 from spacehub.events.facts import SmsFailed, SmsSent, SmsUnknown
@@ -133,7 +133,7 @@ async def test_doubt_that_comes_after_the_lease_changes_nothing(book: Book) -> N
     await book.ledger.record(attempt, outcomes.unknown("timeout"), took=TOOK)
 
     row = await book.row(sms.sms_id)
-    assert (row["status"], row["reason"], row["ambiguous"]) == ("unknown", LEASE_LOST, 1)
+    assert (row["status"], row["reason"], row["ambiguous"]) == ("unknown", LEASE_RAN_OUT, 1)
     assert [event.data.type for event in await book.events()] == ["sms.unknown"]
 
 

@@ -38,7 +38,8 @@ CREATE TABLE sms (
 _CLOSINGS = """
 CREATE TABLE closings (
     subject text PRIMARY KEY,
-    closed_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    closed boolean NOT NULL,
+    decided_at timestamptz NOT NULL
 )"""
 
 

@@ -14,6 +14,8 @@ from sms_sender.testing.memory import FakeLedger
 if TYPE_CHECKING:
     import asyncpg
 
+_CLOSE = "INSERT INTO closings (subject, closed, decided_at) VALUES ($1, true, clock_timestamp())"
+
 A_MOMENT = timedelta(seconds=1)
 
 
@@ -88,7 +90,7 @@ class PostgresBook:
         await self._execute("expires_at = clock_timestamp() + $2::interval", sms_id, left)
 
     async def close(self, subject: str) -> None:
-        await self._pool.execute("INSERT INTO closings (subject) VALUES ($1)", subject)
+        await self._pool.execute(_CLOSE, subject)
 
     async def _execute(self, change: str, sms_id: UUID, value: timedelta) -> None:
         await self._pool.execute(f"UPDATE sms SET {change} WHERE sms_id = $1", sms_id, value)  # noqa: S608 - ours

@@ -24,7 +24,7 @@ from sms_sender.attempts import (
     verdict_when_exhausted,
 )
 from sms_sender.marks import Mark
-from sms_sender.outcomes import LEASE_LOST, Outcome, event_of
+from sms_sender.outcomes import LEASE_RAN_OUT, Outcome, event_of
 
 LEASE = timedelta(seconds=20)
 
@@ -125,7 +125,7 @@ class FakeLedger:
             case Start(lost, reopens):
                 if lost:
                     self._lose(row)
-                    row.reason = LEASE_LOST
+                    row.reason = LEASE_RAN_OUT
                 if reopens:
                     row.series, row.reason = row.series + 1, None
                 row.status, row.settled_at = "claimed", None
@@ -153,7 +153,7 @@ class FakeLedger:
     def _lose(self, row: Row) -> None:
         assert row.attempt_started_at is not None
         row.ambiguous += 1
-        row.attempt_log.append(marks.entry(row.attempts, row.attempt_started_at, "unknown", LEASE_LOST, None))
+        row.attempt_log.append(marks.entry(row.attempts, row.attempt_started_at, "unknown", LEASE_RAN_OUT, None))
 
     def _end(self, row: Row, outcome: Outcome, *, lost: bool, now: datetime) -> None:
         if lost:
