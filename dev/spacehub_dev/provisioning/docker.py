@@ -44,21 +44,24 @@ class Container:
         ports: Mapping[int, int],
         environment: Mapping[str, str],
         volume: str,
-        arguments: Sequence[str],
         report: Report,
+        mounts: Mapping[Path, str] | None = None,
+        arguments: Sequence[str] = (),
     ) -> None:
         self.name = f"spacehub-{hashlib.sha256(str(directory).encode()).hexdigest()[:12]}-{role}"
         self._ports = ports
+        self._environment = environment
+        published = [word for inside, port in ports.items() for word in ("-p", f"127.0.0.1:{port}:{inside}")]
+        variables = [word for name in environment for word in ("-e", name)]  # values stay out of the process list
+        places = [f"{self.name}:{volume}", *(f"{file}:{inside}:ro" for file, inside in (mounts or {}).items())]
+        volumes = [word for place in places for word in ("-v", place)]
+        settings = ["--name", self.name, "--hostname", self.name, *volumes, *published, *variables]
+        self._create = ["create", *settings, image, *arguments]
         _docker("rm", "--force", self.name, tolerant=True)
         if _docker("image", "inspect", image, tolerant=True) != 0:
             report(f"Docker: pulling {image}")
             if subprocess.run(["docker", "pull", image]).returncode != 0:
                 raise DockerUnavailable(f"the image {image} cannot be pulled")
-        published = [word for inside, port in ports.items() for word in ("-p", f"127.0.0.1:{port}:{inside}")]
-        variables = [word for name in environment for word in ("-e", name)]  # values stay out of the process list
-        settings = ["--name", self.name, "--hostname", self.name, "-v", f"{self.name}:{volume}"]
-        command = ["create", *settings, *published, *variables, image, *arguments]
-        _docker(*command, environment=environment)
 
     @property
     def pid(self) -> int | None:
@@ -69,7 +72,9 @@ class Container:
         return int(done.stdout.strip() or 0) or None if done.returncode == 0 else None
 
     def start(self) -> None:
-        """Start it (again)."""
+        """Start it (again); it is made first when it is not there."""
+        if _docker("container", "inspect", self.name, tolerant=True) != 0:
+            _docker(*self._create, environment=self._environment)
         _docker("start", self.name)
 
     def stop(self) -> None:
@@ -148,8 +153,8 @@ class DockerRabbit(Container):
     def __init__(self, directory: Path, *, config: Sequence[str] = (), report: Report) -> None:
         self._amqp, self._management = reserve_port(), reserve_port()
         self._password = kept_secret(directory, "docker")
-        lines = directory / "rabbitmq-extra.conf"
-        lines.write_text("\n".join(config) + "\n")
+        further = directory / "rabbitmq-further.conf"
+        further.write_text("\n".join(config) + "\n")
         super().__init__(
             directory,
             "rabbitmq",
@@ -157,10 +162,9 @@ class DockerRabbit(Container):
             ports={5672: self._amqp, 15672: self._management},
             environment={"RABBITMQ_DEFAULT_USER": USER, "RABBITMQ_DEFAULT_PASS": self._password},
             volume="/var/lib/rabbitmq",
-            arguments=[],
+            mounts={further: "/etc/rabbitmq/conf.d/90-spacehub.conf"},
             report=report,
         )
-        _docker("cp", str(lines), f"{self.name}:/etc/rabbitmq/conf.d/90-spacehub.conf")
 
     @property
     def url(self) -> str:
