@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -81,10 +81,11 @@ def after(event: Event, timer: Timer, *, now: datetime, buried: AbstractSet[UUID
 
     A bill that was paid or cancelled is never armed again, whatever the times say. Facts about a contract, and copies
     of a bill issued anew, replace each other by their time; one without a time is newer than all that came before it.
+    Raises Unreadable when the time is one that no clock shows.
     """
     if isinstance(event.data, facts.BillCancelled | facts.PaymentConfirmed):
         return replace(timer, as_of=None).rest(State.CLOSED)
-    as_of = event.time or max(now, timer.as_of or now)
+    as_of = _time(event) or max(now, timer.as_of or now)
     if timer.as_of is not None and as_of < timer.as_of:
         return timer
     newest = replace(timer, as_of=as_of)
@@ -150,6 +151,13 @@ def _expiring(contract: facts.ContractSigned) -> facts.ContractExpiring:
 
 def _id(event: Event) -> UUID:
     return fact_id(event.source, event.id)
+
+
+def _time(event: Event) -> datetime | None:
+    try:
+        return event.time and event.time.astimezone(UTC)
+    except OverflowError:
+        raise Unreadable("wrong_data: time: beyond the calendar") from None
 
 
 def _user(event: Event) -> UUID | None:

@@ -16,7 +16,7 @@ from scheduler.firing import Fired
 
 log = structlog.get_logger()
 
-SHORTEST = 0.01
+SHORTEST = 0.05
 """Seconds: what another transaction holds for a moment is not asked for in a tight loop."""
 
 _FIRED = Counter("scheduler_fired", "Events fired, by short type", ["type"])

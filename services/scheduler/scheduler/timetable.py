@@ -38,11 +38,11 @@ _HAVE = """
 INSERT INTO timers (subject, purpose, state)
 SELECT subject, purpose, 'new' FROM unnest($1::text[], $2::text[]) AS new (subject, purpose)
 ON CONFLICT DO NOTHING"""
-_HOLD = """
+HOLD = """
 SELECT subject, purpose, state, as_of, due_at, lapses_at, deadline, user_id, data, told
 FROM timers WHERE (subject, purpose) IN (SELECT * FROM unnest($1::text[], $2::text[]))
 ORDER BY subject, purpose FOR UPDATE"""
-_SAVE = """
+SAVE = """
 UPDATE timers
 SET state = new.state, as_of = new.as_of, due_at = new.due_at, lapses_at = new.lapses_at, deadline = new.deadline,
     user_id = new.user_id, data = new.data, told = new.told
@@ -129,7 +129,7 @@ class Learning:
         wanted = sorted(set(keys))
         arguments = [key.subject for key in wanted], [key.purpose for key in wanted]
         await self._connection.execute(_HAVE, *arguments)
-        timers = [_timer(row) for row in await self._connection.fetch(_HOLD, *arguments)]
+        timers = [_timer(row) for row in await self._connection.fetch(HOLD, *arguments)]
         return {timer.key: timer for timer in timers}
 
     async def withdraw(self, *, subjects: Collection[str], users: Collection[UUID]) -> Collection[str]:
@@ -185,7 +185,7 @@ class Firing:
 
 async def _save(connection: Any, timers: Collection[Timer]) -> None:
     if timers:
-        await connection.execute(_SAVE, [_row(timer) for timer in timers])
+        await connection.execute(SAVE, [_row(timer) for timer in timers])
 
 
 def _row(timer: Timer) -> dict[str, Any]:

@@ -1,7 +1,11 @@
-"""A migrated database of its own for every test that asks, and what works on it."""
+"""A migrated database of its own for every test that asks, what works on it, and real processes beside it."""
 
-from collections.abc import AsyncIterator
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -10,6 +14,10 @@ from scheduler.testing import SettableClock, Stage
 from spacehub import database as postgresql
 from spacehub import migrating
 from spacehub_dev.provisioning.fresh import MakeDatabase
+from spacehub_dev.provisioning.ports import release_port, reserve_port
+
+COMMAND = Path(sys.executable).parent / "scheduler"
+Start = Callable[..., "subprocess.Popen[bytes]"]
 
 
 def migrate(url: str) -> None:
@@ -38,3 +46,43 @@ def clock() -> SettableClock:
 @pytest.fixture
 def stage(pool: "asyncpg.Pool[asyncpg.Record]", clock: SettableClock) -> Stage:
     return Stage(pool, clock)
+
+
+@pytest.fixture
+def health_port() -> Iterator[int]:
+    """A port that nothing listens on."""
+    port = reserve_port()
+    yield port
+    release_port(port)
+
+
+@pytest.fixture
+def environment(timers_url: str) -> Mapping[str, str]:
+    """What a scheduler process on this database is told; there is no broker at its URL."""
+    return {
+        **os.environ,
+        "SCHEDULER_DATABASE_URL": timers_url,
+        "SCHEDULER_AMQP_URL": "amqp://127.0.0.1:1/",
+        "SCHEDULER_HEALTH_PORT": "1",
+    }
+
+
+@pytest.fixture
+def start(environment: Mapping[str, str], tmp_path: Path) -> Iterator[Start]:
+    """`start("fire", SCHEDULER_RELEASE_RATE="40")` starts a process; it is killed at the end."""
+    started: list[subprocess.Popen[bytes]] = []
+    ports: list[int] = []
+
+    def run(verb: str, **settings: str) -> "subprocess.Popen[bytes]":
+        ports.append(reserve_port())
+        seen = {**environment, "SCHEDULER_HEALTH_PORT": str(ports[-1]), **settings}
+        with (tmp_path / f"{len(started)} {verb}.log").open("wb") as log:
+            started.append(subprocess.Popen([COMMAND, verb], env=seen, stdout=log, stderr=subprocess.STDOUT))
+        return started[-1]
+
+    yield run
+    for process in started:
+        process.kill()
+        process.wait()
+    for port in ports:
+        release_port(port)

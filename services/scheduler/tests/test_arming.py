@@ -92,6 +92,14 @@ async def test_event_that_says_nothing_about_time_is_refused_and_nothing_of_its_
     assert await stage.timers() == {}
 
 
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+08:00", "9999-12-31T23:59:59-08:00"])
+async def test_time_beyond_the_calendar_is_refused(stage: Stage, time: str) -> None:
+    with pytest.raises(PermanentFailure, match="time: beyond the calendar"):
+        await stage.learn(told(signed("5", DEC), time=datetime.fromisoformat(time)))
+
+    assert await stage.timers() == {}
+
+
 async def test_deleted_user_leaves_no_trace_in_the_timers(stage: Stage) -> None:
     await stage.learn(issued("A", DEC), signed("5", JAN))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 from scheduler.testing import Stage
-from scheduler.timetable import CLAIM_DUE, NEXT_DUE
+from scheduler.timetable import CLAIM_DUE, HOLD, NEXT_DUE, SAVE
 
 MANY = """
 INSERT INTO timers (subject, purpose, state, as_of, due_at, deadline, user_id, data)
@@ -43,6 +43,20 @@ async def test_claiming_a_few_of_a_huge_backlog_reads_those_few(
 
     assert {node["Index Name"] for node in plan if "Index Name" in node} == {"timers_due"}
     assert max(node["Actual Rows"] for node in plan) <= 50
+
+
+async def test_learning_a_batch_among_many_timers_reads_only_theirs(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    await pool.execute(MANY)
+    await pool.execute("VACUUM ANALYZE timers")
+    subjects = [f"bill:{number}" for number in range(1, 200_000, 1000)]
+    rows = [{"subject": subject, "purpose": "bill.overdue", "state": "closed", "told": []} for subject in subjects]
+
+    holding = await explained(pool, HOLD, subjects, ["bill.overdue"] * len(subjects))
+    saving = await explained(pool, SAVE, rows)
+
+    for plan in (holding, saving):
+        assert not any("Seq Scan" in node["Node Type"] for node in plan)
+        assert max(node["Actual Rows"] for node in plan) <= len(subjects)
 
 
 async def explained(pool: "asyncpg.Pool[asyncpg.Record]", statement: str, *arguments: object) -> list[dict[str, Any]]:
