@@ -2,10 +2,10 @@
 
 import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from inbox_api import notifying
@@ -29,7 +29,7 @@ from spacehub.events.envelope import Event
 from spacehub.events.facts import Fact, Recipient
 from spacehub.testing.waiting import eventually
 
-USERS = [UUID(int=number) for number in range(4)]
+USERS = [UUID(int=number) for number in range(9)]
 THINGS = ["1", "2", "3"]
 
 
@@ -120,6 +120,32 @@ async def test_overlapping_batches_wait_for_each_other_and_never_deadlock(inbox:
     # A deadlock would have come out of `takes` as Away.
     assert len(await inbox.rows("SELECT 1 FROM events")) == len({told.id for told in events})
     await assert_consistent(inbox)
+
+
+PEOPLE = [UUID(int=number) for number in range(40)]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda user: event(otp(code=f"{user.int:06}"), id=f"copy-{user.int}"),
+        lambda user: event(bill(f"{uuid4()}", Recipient(user_id=user))),
+        lambda user: event(facts.UserUpdated(user_id=user, phone="99112233")),
+        lambda user: event(payment(f"{user.int}", Recipient(user_id=user))),
+        lambda user: event(facts.UserDeleted(user_id=user)),
+    ],
+    ids=["same events", "same feeds", "same contacts", "same subjects", "same users"],
+)
+async def test_whatever_two_batches_both_want_is_locked_in_one_order(
+    inbox: Inbox, make: Callable[[UUID], Event]
+) -> None:
+    dice = random.Random(0)
+    for _ in range(15):
+        batches = [[make(user) for user in dice.sample(PEOPLE, len(PEOPLE))] for _ in range(4)]
+
+        await asyncio.gather(*(inbox.takes(*batch) for batch in batches))
+
+        await inbox.rows("TRUNCATE events, deliveries, outbox")
 
 
 async def assert_consistent(inbox: Inbox) -> None:
