@@ -125,7 +125,7 @@ async def _invalid(_: Request, fault: Exception) -> Response:
         place, *field = error["loc"]
         if error["type"] == "json_invalid":
             field = []
-        message = _PLAIN.get(error["type"], error["msg"])
+        message = _PLAIN.get(error["type"], error["msg"].removeprefix("Value error, "))
         errors.append({"in": str(place), "field": ".".join(map(str, field)), "message": message})
     return response(Problem(422, "The request is not as it should be.", errors=errors))
 

@@ -23,7 +23,12 @@ def _storable(value: str) -> str:
     raise ValueError("should not hold U+0000 or half a character")
 
 
-Text = Annotated[str, AfterValidator(_storable)]
+_NO_NUL = {"pattern": r"^[^\u0000]*$"}
+
+Token = Annotated[
+    str, Field(min_length=1, max_length=LONGEST_TOKEN, json_schema_extra=_NO_NUL), AfterValidator(_storable)
+]
+Label = Annotated[str, Field(max_length=LONGEST_LABEL, json_schema_extra=_NO_NUL), AfterValidator(_storable)]
 
 
 class RegistrationBody(BaseModel):
@@ -31,9 +36,9 @@ class RegistrationBody(BaseModel):
 
     model_config = ConfigDict(alias_generator=to_camel, title="Registration")
 
-    token: Annotated[Text, Field(min_length=1, max_length=LONGEST_TOKEN, repr=False, description="FCM's token")]
+    token: Annotated[Token, Field(repr=False, description="FCM's token")]
     platform: Platform
-    device_label: Annotated[Text, Field(max_length=LONGEST_LABEL)] | None = None
+    device_label: Label | None = None
 
 
 class DeviceBody(BaseModel):
