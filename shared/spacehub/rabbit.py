@@ -5,6 +5,7 @@ Publishing and consuming use connections of their own, because an alarm of the b
 
 import asyncio
 import enum
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ import structlog
 from aio_pika.abc import AbstractConnection
 from pamqp.commands import Basic
 
+from spacehub.decoding import decode_everything
 from spacehub.errors import Away
 from spacehub.running import being_cancelled
 
@@ -36,14 +38,17 @@ class Confirm(enum.Enum):
     RETURNED = "returned"
     """No queue is bound for it: it is not published."""
     REFUSED = "refused"
-    """The broker could not take it (a full queue, a leader lost)."""
+    """The broker could not take it (a full queue, a leader lost), or it cannot be written as AMQP at all."""
     UNCERTAIN = "uncertain"
     """No answer came; it may arrive. Publish it again under the same message id."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One message to publish, persistent and mandatory. The default exchange `""` routes to the queue of that name."""
+    """One message to publish, persistent and mandatory. The default exchange `""` routes to the queue of that name.
+
+    `properties` holds further AMQP properties, such as `correlation_id`.
+    """
 
     exchange: str
     routing_key: str
@@ -51,10 +56,12 @@ class Outgoing:
     message_id: str
     content_type: str | None = None
     headers: Mapping[str, Any] = field(default_factory=dict)
+    properties: Mapping[str, Any] = field(default_factory=dict)
 
 
 async def connect(url: str, *, name: str) -> AbstractConnection:
     """A connection that the broker lists under `name`. Raises Away when the broker cannot be reached."""
+    decode_everything()
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
             return await aio_pika.connect(
@@ -64,7 +71,7 @@ async def connect(url: str, *, name: str) -> AbstractConnection:
         if being_cancelled():
             raise
         raise Away("rabbitmq: the connection attempt was dropped") from None
-    except (OSError, TimeoutError, aiormq.exceptions.AMQPError, RuntimeError) as fault:
+    except Exception as fault:  # the client raises whatever ended the connection, be it a bare Exception
         raise Away(f"rabbitmq: {type(fault).__name__}") from fault
 
 
@@ -80,6 +87,7 @@ class Publisher:
         self._connection: AbstractConnection | None = None
         self._channel: aiormq.Channel | None = None
         self._connecting = asyncio.Lock()
+        self._in_flight: dict[object, asyncio.Future[None]] = {}
 
     async def publish(self, messages: Sequence[Outgoing], *, within: float = 5.0) -> list[Confirm]:
         """Publish all `messages` together; the answer for each, in order, `within` so many seconds.
@@ -88,10 +96,15 @@ class Publisher:
         """
         if not messages:
             return []
-        channel = await self._open_channel()
-        sending = [asyncio.ensure_future(_publish(channel, message)) for message in messages]
+        deadline = asyncio.get_running_loop().time() + within
         try:
-            async with asyncio.timeout(within):
+            async with asyncio.timeout_at(deadline):
+                channel = await self._open_channel()
+        except TimeoutError:
+            raise Away("rabbitmq: no connection in time") from None
+        sending = [asyncio.ensure_future(self._publish(channel, message)) for message in messages]
+        try:
+            async with asyncio.timeout_at(deadline):
                 await asyncio.wait(sending)
         except TimeoutError:
             log.warning("publish_without_answer", open=sum(not task.done() for task in sending))
@@ -99,7 +112,7 @@ class Publisher:
             for task in sending:
                 task.cancel()
         confirms = [_confirm_of(task) for task in sending]
-        if Confirm.UNCERTAIN in confirms:
+        if Confirm.UNCERTAIN in confirms and self._channel is channel:
             await self.close()
         return confirms
 
@@ -129,10 +142,22 @@ class Publisher:
                     underlay = await channel.get_underlay_channel()
                     assert isinstance(underlay, aiormq.Channel)
                     self._channel = underlay
-            except (OSError, TimeoutError, aiormq.exceptions.AMQPError, RuntimeError) as fault:
+            except Exception as fault:
                 await self.close()
                 raise Away(f"rabbitmq: {type(fault).__name__}") from fault
             return self._channel
+
+    async def _publish(self, channel: aiormq.Channel, message: Outgoing) -> Any:
+        # The client tells by its id which message was returned: two of one id must not be under way together.
+        key = message.message_id or object()
+        while earlier := self._in_flight.get(key):
+            await asyncio.wait([earlier])
+        this = self._in_flight[key] = asyncio.get_running_loop().create_future()
+        try:
+            return await _publish(channel, message)
+        finally:
+            del self._in_flight[key]
+            this.set_result(None)
 
 
 async def close(connection: AbstractConnection) -> None:
@@ -156,6 +181,7 @@ async def _publish(channel: aiormq.Channel, message: Outgoing) -> Any:
             delivery_mode=PERSISTENT,
             message_id=message.message_id,
             headers=dict(message.headers),
+            **message.properties,
         ),
         mandatory=True,
         wait=False,
@@ -171,6 +197,9 @@ def _confirm_of(task: "asyncio.Future[Any]") -> Confirm:
         case aiormq.exceptions.PublishError():
             return Confirm.RETURNED
         case aiormq.exceptions.DeliveryError():
+            return Confirm.REFUSED
+        case TypeError() | ValueError() | OverflowError() | struct.error() as fault:
+            log.error("unpublishable", fault=type(fault).__name__)
             return Confirm.REFUSED
         case _:
             return Confirm.UNCERTAIN
