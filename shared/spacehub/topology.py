@@ -4,7 +4,7 @@ The subset that RabbitMQ 3.10 and 4.x share: quorum queues with a delivery limit
 to live per retry tier. https://www.rabbitmq.com/docs/quorum-queues
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -40,6 +40,7 @@ class WorkQueue:
     keys: tuple[str, ...]
     exchange: str = EVENTS_EXCHANGE
     takes_unrouted: bool = False
+    tiers: Mapping[str, timedelta] = field(default_factory=lambda: TIERS, hash=False)
 
     @property
     def dead(self) -> str:
@@ -118,35 +119,35 @@ WORK_QUEUES: tuple[WorkQueue, ...] = (
 BY_NAME: Mapping[str, WorkQueue] = {queue.name: queue for queue in WORK_QUEUES}
 
 
-def queues() -> Iterator[Queue]:
+def queues(works: Iterable[WorkQueue] = WORK_QUEUES) -> Iterator[Queue]:
     """Every queue, in an order in which a queue's dead-letter target exists before it."""
-    for work in WORK_QUEUES:
+    for work in works:
         yield Queue(work.dead, {"x-message-ttl": _milliseconds(DEAD_LETTERS_KEPT), "x-delivery-limit": LOOKED_AT_OFTEN})
         yield Queue(work.parking, {"x-delivery-limit": LOOKED_AT_OFTEN})
         yield Queue(work.name, {"x-delivery-limit": DELIVERY_LIMIT, **_dead_lettered_to(work.parking)})
-        for name, delay in TIERS.items():
+        for name, delay in work.tiers.items():
             yield Queue(work.tier(name), {"x-message-ttl": _milliseconds(delay), **_dead_lettered_to(work.name)})
 
 
-def bindings() -> Iterator[tuple[str, str, str]]:
+def bindings(works: Iterable[WorkQueue] = WORK_QUEUES) -> Iterator[tuple[str, str, str]]:
     """Every binding as (exchange, queue, routing key)."""
-    for work in WORK_QUEUES:
+    for work in works:
         for key in work.keys:
             yield work.exchange, work.name, key
         if work.takes_unrouted:
             yield UNROUTED_EXCHANGE, work.name, ""
 
 
-async def declare(connection: aio_pika.abc.AbstractConnection) -> None:
+async def declare(connection: aio_pika.abc.AbstractConnection, works: Sequence[WorkQueue] = WORK_QUEUES) -> None:
     """Make whatever is missing; what exists stays. Raises when something exists with other arguments."""
     async with connection.channel() as channel:
         for name, kind in ((EVENTS_EXCHANGE, "topic"), (DELIVERIES_EXCHANGE, "topic"), (UNROUTED_EXCHANGE, "fanout")):
             await channel.declare_exchange(name, kind, durable=True)
-        for queue in queues():
+        for queue in queues(works):
             arguments = {"x-queue-type": "quorum", **queue.arguments}
             await channel.declare_queue(queue.name, durable=True, arguments=arguments)
         underlay = await channel.get_underlay_channel()
-        for exchange, queue_name, key in bindings():
+        for exchange, queue_name, key in bindings(works):
             await underlay.queue_bind(queue_name, exchange, routing_key=key)
 
 

@@ -76,7 +76,8 @@ async def settle(
         await session.ack(message)
 
     async def failed(message: DeliveredMessage, back: HandedBack) -> None:
-        fate = fate_of(back.fault, attempts=letters.attempts_of(message), now=datetime.now(UTC))
+        attempts = letters.attempts_of(message)
+        fate = fate_of(back.fault, attempts=attempts, now=datetime.now(UTC), tiers=queue.tiers)
         event = back.instead or back.event
         told = {"queue": queue.name, "event_id": event.id if event else None, "attempts": fate.attempts}
         instead = envelope.write(back.instead) if back.instead else None
