@@ -47,7 +47,15 @@ def test_every_type_reads_back_what_it_wrote(model: type[Fact], drawn: st.DataOb
     assert message.id == event.id
 
 
-def test_catalogue_knows_each_type_once() -> None:
+def test_catalogue_holds_every_type_that_was_agreed() -> None:
+    agreed = """
+        otp.requested bill.issued bill.cancelled payment.confirmed bill.overdue contract.signed contract.ended
+        contract.expiring user.updated user.deleted notification.requested sms_budget.set sms_budget.threshold_reached
+        devices.prune_due retention.due sms.sent sms.failed sms.expired sms.blocked sms.unknown push.sent push.failed
+        device.died
+    """
+
+    assert {model.type for model in FACTS} == set(agreed.split())
     assert len(BY_TYPE) == len(FACTS) + len(REQUESTS)
 
 

@@ -1,0 +1,71 @@
+"""A broker as tests use it: queues of their own, messages put in and taken out by hand."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import aiormq
+from aiormq.abc import DeliveredMessage
+from pamqp.commands import Basic
+
+from spacehub import rabbit, topology
+from spacehub.topology import WorkQueue
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """One virtual host, seen through a connection of the test's own."""
+
+    url: str
+    management_url: str
+    channel: aiormq.Channel
+
+    async def work_queue(self, *keys: str, tiers: Mapping[str, timedelta] = topology.TIERS) -> WorkQueue:
+        """A fresh work queue with everything that belongs to it, bound by `keys`."""
+        work = WorkQueue(f"test-{uuid4().hex[:8]}.work", keys, tiers=tiers)
+        await self.declare(work)
+        return work
+
+    async def declare(self, work: WorkQueue) -> None:
+        connection = await rabbit.connect(self.url, name="test: declaring")
+        await topology.declare(connection, [work])
+        await rabbit.close(connection)
+
+    async def plain_queue(self, **arguments: Any) -> str:
+        """A fresh quorum queue; `max_length` stands for `x-max-length`."""
+        name = f"test-{uuid4().hex[:8]}"
+        named = {f"x-{key.replace('_', '-')}": value for key, value in arguments.items()}
+        await self.channel.queue_declare(name, durable=True, arguments={"x-queue-type": "quorum", **named})
+        return name
+
+    async def put(self, queue: str, body: bytes, *, properties: Basic.Properties | None = None, **more: Any) -> None:
+        """Put a message straight into `queue`; `more` are AMQP properties such as `message_id`."""
+        chosen = properties or Basic.Properties(**more)
+        confirm = await self.channel.basic_publish(
+            body, routing_key=queue, properties=chosen, mandatory=True, timeout=10
+        )
+        assert isinstance(confirm, Basic.Ack)
+
+    async def count(self, queue: str) -> int:
+        """How many messages wait in `queue`, not counting those in somebody's hands."""
+        return (await self.channel.queue_declare(queue, passive=True)).message_count or 0
+
+    async def take(self, queue: str) -> list[DeliveredMessage]:
+        """Take all messages that wait in `queue` out of it."""
+        taken = []
+        while (message := await self.channel.basic_get(queue, no_ack=True, timeout=10)).delivery_tag is not None:
+            taken.append(message)
+        return taken
+
+
+@asynccontextmanager
+async def broker_at(url: str, management_url: str) -> AsyncIterator[Broker]:
+    """The virtual host at `url`."""
+    connection = await rabbit.connect(url, name="test")
+    channel = await (await connection.channel(publisher_confirms=True)).get_underlay_channel()
+    assert isinstance(channel, aiormq.Channel)
+    yield Broker(url, management_url, channel)
+    await rabbit.close(connection)
