@@ -13,7 +13,7 @@ MAY_IMPORT = {
 """What a floor may import of its own service, besides its own room; circles are not allowed anywhere."""
 
 SHARED_FOR = {
-    DEED: {"errors", "events", "outbox", "quiet_hours", "privacy", "running", "telemetry"},
+    DEED: {"errors", "events", "outbox", "quiet_hours", "privacy", "running", "telemetry", "breaker"},
     THING: {"errors", "events", "quiet_hours", "privacy"},
 }
 """What deeds and things may import of `spacehub`; the other floors may import all of it."""
@@ -71,7 +71,6 @@ ROOMS: dict[str, dict[str, str]] = {
         "outcomes": OUTSIDE,
         "testing": OUTSIDE,
         "answers": THING,
-        "breaker": THING,
         "device": THING,
         "endings": THING,
         "fates": THING,

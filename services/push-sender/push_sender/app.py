@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 
 import typer
 from spacehub import health, quiet_hours, running, telemetry
+from spacehub.breaker import Breaker
 from spacehub.consuming.nightly_rest import by_day
 from spacehub.consuming.parking import parking
 from spacehub.consuming.subscription import consuming
@@ -12,7 +13,6 @@ from spacehub.outbox import Lane
 from spacehub.rabbit import Publisher
 
 from push_sender import access, fcm
-from push_sender.breaker import Breaker
 from push_sender.consumers import push_requests
 from push_sender.devices import devices_api
 from push_sender.fuse import Fuse

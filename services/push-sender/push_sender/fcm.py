@@ -10,11 +10,11 @@ from datetime import timedelta
 
 import aiohttp
 from prometheus_client import Counter, Histogram
+from spacehub.breaker import Breaker
 from spacehub.retry_after import retry_after
 
 from push_sender.access import Access, NoAccess
 from push_sender.answers import Answer, read_answer
-from push_sender.breaker import Breaker
 from push_sender.device import Platform
 from push_sender.fates import Fate, Passing, Reached, Untried
 from push_sender.message import Send

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 from uuid import UUID
 
+from spacehub.breaker import Breaker, State
 from spacehub.errors import Away
 from spacehub.events.envelope import Event
 from spacehub.events.requests import PushRequested
 
 from push_sender import endings
-from push_sender.breaker import Breaker, State
 from push_sender.device import Device, Resolved
 from push_sender.endings import Ending
 from push_sender.fates import Fate

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from push_sender.access import Access, service_account
-from push_sender.breaker import Breaker, State
 from push_sender.device import Device
 from push_sender.fates import Dead, Fate, Passing, Reached, Refused, Untried
 from push_sender.fcm import Fcm, connections, platform_breakers
 from push_sender.message import Letter, Send, letter_of
 from push_sender.testing import devices, push_request
+from spacehub.breaker import Breaker, State
 from spacehub.testing.raw_server import Line, raw_server
 from spacehub.testing.waiting import eventually
 

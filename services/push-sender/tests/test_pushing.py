@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from push_sender.breaker import Breaker
 from push_sender.endings import Ending
 from push_sender.fates import Dead, Fate, Passing, Refused, Untried
 from push_sender.fuse import Fuse
@@ -20,6 +19,7 @@ from push_sender.testing import (
     event_of,
     push_request,
 )
+from spacehub.breaker import Breaker
 from spacehub.errors import Away, NotNow, TemporaryFailure
 from spacehub.events.facts import PushFailed, PushSent
 from spacehub.events.requests import PushRequested

@@ -11,7 +11,7 @@ from prometheus_client import Gauge
 
 log = structlog.get_logger()
 
-_RESTING = Gauge("push_sender_resting", "1 while a lane or a platform rests because FCM fails it", ["what"])
+_RESTING = Gauge("spacehub_resting", "1 while a lane (or a part of it) rests because the other side fails it", ["what"])
 
 PROBE_LIMIT = 60.0
 """Seconds after which a probe that nobody told the end of is given up."""
@@ -56,6 +56,8 @@ class Breaker:
         self._probing_until: float | None = None
         self.reason = ""
         """What the latest rest began with."""
+        self.rests_begun = 0
+        """An answer to what was asked before the newest rest began is old news: it should not end that rest."""
         _RESTING.labels(what).set(0)
 
     @property
@@ -108,18 +110,41 @@ class Breaker:
         if self.state is State.PROBING or (self.state is State.OPEN and enough):
             self._begin_rest(reason, retry_in)
 
-    def rest(self, reason: str, *, retry_in: timedelta | None = None) -> None:
-        """Rest at once: the next message would fare no better."""
+    def rest(
+        self,
+        reason: str,
+        *,
+        retry_in: timedelta | None = None,
+        exactly: timedelta | None = None,
+        longest: timedelta | None = None,
+    ) -> None:
+        """Rest at once: the next message would fare no better.
+
+        At least `retry_in`, or `exactly` as long as told, but never longer than `longest`.
+        """
         if self.state in (State.OPEN, State.PROBING):
-            self._begin_rest(reason, retry_in)
+            self._begin_rest(reason, retry_in, exactly=exactly, longest=longest)
 
     def undecided(self) -> None:
         """The admitted message told nothing: if it was the probe, another one is due."""
         self._probing_until = None
 
-    def _begin_rest(self, reason: str, retry_in: timedelta | None) -> None:
+    def _begin_rest(
+        self,
+        reason: str,
+        retry_in: timedelta | None,
+        *,
+        exactly: timedelta | None = None,
+        longest: timedelta | None = None,
+    ) -> None:
         seconds = max(self._next, retry_in.total_seconds() if retry_in else 0.0)
-        self._next = min(self._next * 2, self._longest)
+        if exactly is not None:
+            seconds = exactly.total_seconds()
+        else:
+            self._next = min(self._next * 2, self._longest)
+        if longest is not None:
+            seconds = min(seconds, longest.total_seconds())
+        self.rests_begun += 1
         self._rests_until = self._clock() + seconds
         self._probing_until = None
         self._failures.clear()

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from push_sender.breaker import PROBE_LIMIT, Breaker, State
+from spacehub.breaker import PROBE_LIMIT, Breaker, State
 
 
 class Clock:
@@ -121,8 +121,44 @@ def test_fault_of_ours_rests_at_once_and_once_for_all_who_meet_it(breaker: Break
     assert breaker.reason == "credentials_refused"
 
 
-def test_rest_is_as_long_as_fcm_asked_for(breaker: Breaker) -> None:
+def test_rest_is_as_long_as_was_asked_for(breaker: Breaker) -> None:
     for _ in range(5):
         breaker.failed("quota_exceeded", retry_in=timedelta(minutes=3))
 
     assert breaker.rest_left == timedelta(minutes=3)
+
+
+@pytest.mark.parametrize(("exactly", "longest", "rests"), [(2, None, 2), (90, 30, 30), (None, 3, 3)])
+def test_rest_may_be_told_to_the_second_and_be_cut(
+    breaker: Breaker, exactly: int | None, longest: int | None, rests: int
+) -> None:
+    breaker.rest(
+        "rate_limited",
+        exactly=None if exactly is None else timedelta(seconds=exactly),
+        longest=None if longest is None else timedelta(seconds=longest),
+    )
+
+    assert breaker.rest_left == timedelta(seconds=rests)
+
+
+def test_rest_that_was_told_to_the_second_makes_no_later_one_longer(breaker: Breaker, clock: Clock) -> None:
+    for _ in range(4):
+        breaker.rest("rate_limited", exactly=timedelta(seconds=1))
+        clock.now += 1
+        assert breaker.admits()
+
+    breaker.rest("rate_limited")
+
+    assert breaker.rest_left == timedelta(seconds=5)
+
+
+def test_every_rest_is_counted_once(breaker: Breaker, clock: Clock) -> None:
+    fail(breaker, 20)
+    breaker.rest("credentials_refused")
+    first = breaker.rests_begun
+
+    clock.now += 5
+    breaker.admits()
+    breaker.failed("timeout")
+
+    assert (first, breaker.rests_begun) == (1, 2)
