@@ -21,7 +21,7 @@ class TemporaryFailure(Exception):
 
 
 class NotNow(TemporaryFailure):
-    """Nothing was tried, nothing is used up: come back after `retry_in`."""
+    """Nothing was tried, nothing is used up: come back after `retry_in` at the latest, or as soon as tiers allow."""
 
     counts = False
 

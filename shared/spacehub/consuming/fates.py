@@ -32,7 +32,8 @@ def fate_of(fault: Exception, *, attempts: int, now: datetime, tiers: Mapping[st
     """What becomes of a message that failed with `fault` after `attempts` earlier failures.
 
     Each counted failure moves one tier up; after the last tier the retries are used up. An error that nobody foresaw
-    is retried like a temporary one.
+    is retried like a temporary one. What nothing was tried of comes back no later than it was told to, so that it is
+    there when a rest ends.
     """
     names = list(tiers)
     unforeseen = not isinstance(fault, TemporaryFailure)
@@ -40,7 +41,8 @@ def fate_of(fault: Exception, *, attempts: int, now: datetime, tiers: Mapping[st
         case PermanentFailure():
             return Dead(attempts + 1, fault.reason)
         case TemporaryFailure(counts=False):
-            return Retry(_tier(tiers, 0, fault.retry_in, fault.not_after, now), attempts, fault.reason)
+            longest = min(filter(None, (fault.not_after, now + (fault.retry_in or timedelta()))))
+            return Retry(_tier(tiers, len(names) - 1, None, longest, now), attempts, fault.reason)
         case TemporaryFailure():
             reason, retry_in, not_after = fault.reason, fault.retry_in, fault.not_after
         case _:
