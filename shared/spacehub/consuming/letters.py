@@ -1,11 +1,13 @@
 """Moving a message on: the same body with our headers, to a retry tier or to the dead letters."""
 
+import struct
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from aiormq.abc import DeliveredMessage
+from pamqp import encode
 
 from spacehub.events.envelope import Message
 from spacehub.rabbit import Outgoing
@@ -19,7 +21,20 @@ ORIGIN = "x-origin-queue"
 _BROKERS_OWN = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")
 """Headers the broker adds and counts; republished they would mislead it (3.10 counts on, 4.0 resets)."""
 
+_KEPT_PROPERTIES = (
+    "content_encoding",
+    "priority",
+    "correlation_id",
+    "reply_to",
+    "timestamp",
+    "message_type",
+    "app_id",
+)
+"""Not kept: `expiration`, which would let a letter vanish, and `user_id`, which the broker checks against ours."""
+
 _LONGEST_REASON = 1000
+_LARGEST_HEADERS = 100 * 1024
+"""Bytes. The broker takes a frame of 128 KiB at most, and ours come on top of those that filled it."""
 
 
 def attempts_of(message: DeliveredMessage) -> int:
@@ -50,16 +65,47 @@ def to_dead(
 
 
 def _copy(message: DeliveredMessage, *, queue: str, headers: Mapping[str, Any]) -> Outgoing:
-    kept = {name: value for name, value in headers_of(message).items() if not name.startswith(_BROKERS_OWN)}
     properties = message.header.properties
+    kept = {name: getattr(properties, name) for name in _KEPT_PROPERTIES}
     return Outgoing(
         exchange="",
         routing_key=queue,
         body=message.body,
         message_id=properties.message_id or "",
         content_type=properties.content_type,
-        headers={**kept, **headers},
+        headers={**_kept_headers(headers_of(message)), **headers},
+        properties={name: value for name, value in kept.items() if value is not None},
     )
+
+
+def _kept_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """Those headers of a message that can go on with it: as they are where AMQP can say them again, else as text.
+
+    `CC` would send copies elsewhere again. Of more than the broker takes, the largest are left behind.
+    """
+    kept: dict[str, Any] = {}
+    sizes: dict[str, int] = {}
+    for name, value in headers.items():
+        if name != "CC" and not name.startswith(_BROKERS_OWN):
+            kept[name] = _repeatable(value)
+            sizes[name] = len(encode.field_table({name: kept[name]}))
+    while sum(sizes.values()) > _LARGEST_HEADERS:
+        largest = max(sizes, key=sizes.__getitem__)
+        del kept[largest], sizes[largest]
+    return kept
+
+
+def _repeatable(value: Any) -> Any:
+    match value:
+        case float():
+            return str(value)  # the client would write it with half its digits, and not at all above 3e38
+        case bytes():
+            return bytearray(value)
+    try:
+        encode.encode_table_value(value)
+    except (TypeError, ValueError, OverflowError, RecursionError, struct.error):
+        return repr(value)
+    return value
 
 
 def _with_body(instead: Message | None, outgoing: Outgoing) -> Outgoing:

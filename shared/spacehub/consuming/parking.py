@@ -27,35 +27,27 @@ def parking(queue: WorkQueue, *, url: str, publisher: Publisher) -> Task:
 
     async def park(stopping: asyncio.Event) -> None:
         backoff = Backoff()
+
+        async def move_all(session: Session) -> None:
+            while messages := await session.take(1):
+                [message] = messages
+                reason = f"given_up_by_the_broker: {_cause(message)}"
+                attempts = max(1, letters.attempts_of(message))
+                letter = letters.to_dead(message, queue=queue, attempts=attempts, reason=reason)
+                await publish(letter, publisher=publisher)
+                backoff.reset()
+                log.warning("dead_letter", queue=queue.name, id=message.header.properties.message_id, reason=reason)
+                await session.ack(message)
+
         while not stopping.is_set():
             try:
                 async with Session(queue.parking, url=url, prefetch=_PREFETCH) as session:
-                    backoff.reset()
-                    await _park(queue, session, publisher, stopping)
+                    await session.run([move_all(session)], stopping=stopping)
             except Away as away:
                 log.warning("parking_lost", queue=queue.name, reason=str(away))
                 await backoff.wait(stopping)
 
     return park
-
-
-async def _park(queue: WorkQueue, session: Session, publisher: Publisher, stopping: asyncio.Event) -> None:
-    ending = [asyncio.create_task(stopping.wait()), asyncio.create_task(session.lost())]
-    for task in ending:
-        task.add_done_callback(lambda _: asyncio.ensure_future(session.stop_delivery()))
-    try:
-        while messages := await session.take(1):
-            [message] = messages
-            reason = f"given_up_by_the_broker: {_cause(message)}"
-            attempts = max(1, letters.attempts_of(message))
-            await publish(letters.to_dead(message, queue=queue, attempts=attempts, reason=reason), publisher=publisher)
-            log.warning("dead_letter", queue=queue.name, id=message.header.properties.message_id, reason=reason)
-            await session.ack(message)
-        if session.is_lost:
-            raise Away("rabbitmq: the broker no longer delivers")
-    finally:
-        for task in ending:
-            task.cancel()
 
 
 def _cause(message: DeliveredMessage) -> str:

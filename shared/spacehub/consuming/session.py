@@ -1,15 +1,16 @@
 """One stay at the broker for one queue: connected, consuming into a buffer, until it is lost or closed."""
 
 import asyncio
+from collections.abc import Coroutine, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-import aiormq
 from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractChannel, DeliveredMessage
 
 from spacehub.errors import Away
 from spacehub.rabbit import close, connect
+from spacehub.running import being_cancelled
 
 _TIMEOUT = 10.0
 
@@ -39,7 +40,7 @@ class Session:
                 await self._channel.basic_qos(prefetch_count=self._prefetch)
                 answer = await self._channel.basic_consume(self._queue, self._buffer.put)
                 self._tag = answer.consumer_tag
-        except (OSError, TimeoutError, aiormq.exceptions.AMQPError, RuntimeError) as fault:
+        except Exception as fault:  # the client raises whatever ended the connection, be it a bare Exception
             await close(self._connection)
             raise Away(f"rabbitmq: {self._queue}: {type(fault).__name__}") from fault
         except BaseException:
@@ -57,9 +58,26 @@ class Session:
         """Whether the broker no longer delivers: connection, channel or queue gone."""
         return self._lost.is_set()
 
-    async def lost(self) -> None:
-        """Return when the session is lost."""
-        await self._lost.wait()
+    async def run(self, workers: Sequence[Coroutine[Any, Any, None]], *, stopping: asyncio.Event) -> None:
+        """Run `workers` until told to stop or until the session is lost; what they have in hand is finished either way.
+
+        Raises Away when the session was lost, and what a worker raised.
+        """
+        working = [asyncio.create_task(worker) for worker in workers]
+        lost = asyncio.create_task(self._lost.wait())
+        stop = asyncio.create_task(stopping.wait())
+        try:
+            await asyncio.wait([lost, stop, *working], return_when=asyncio.FIRST_COMPLETED)
+            await self._stop_delivery()
+            await asyncio.wait(working)
+            for worker in working:
+                worker.result()
+            if self.is_lost:
+                raise Away("rabbitmq: the broker no longer delivers")
+        finally:
+            for task in (lost, stop, *working):
+                task.cancel()
+            await asyncio.gather(lost, stop, *working, return_exceptions=True)
 
     async def take(self, most: int) -> list[DeliveredMessage]:
         """The next messages, one at least and `most` at most; none once delivery was stopped."""
@@ -78,20 +96,23 @@ class Session:
             messages.append(following)
         return messages
 
-    async def stop_delivery(self) -> None:
-        """Take no more: what is buffered and not begun goes back to the queue when the session closes."""
-        self._ended = True
-        self._buffer.put_nowait(None)
-        if self._tag is not None and not self.is_lost:
-            try:
-                async with asyncio.timeout(_TIMEOUT):
-                    await self._channel.basic_cancel(self._tag)
-            except (OSError, TimeoutError, aiormq.exceptions.AMQPError, RuntimeError):
-                self._lost.set()
-
     async def ack(self, message: DeliveredMessage) -> None:
         """Tell the broker that the message is settled; after a loss it will simply come again."""
         try:
             await self._channel.basic_ack(message.delivery_tag or 0, wait=False)
-        except (OSError, aiormq.exceptions.AMQPError, RuntimeError):
+        except Exception:
+            self._lost.set()
+
+    async def _stop_delivery(self) -> None:
+        """Take no more: what is buffered and not begun goes back to the queue when the session closes."""
+        self._ended = True
+        self._buffer.put_nowait(None)
+        if self._tag is None or self.is_lost:
+            return
+        try:
+            async with asyncio.timeout(_TIMEOUT):
+                await self._channel.basic_cancel(self._tag)
+        except (Exception, asyncio.CancelledError):
+            if being_cancelled():
+                raise
             self._lost.set()

@@ -85,8 +85,8 @@ async def settle(
             log.error("handler_failed", **told, exc_info=back.fault)
         if isinstance(fate, Dead):
             log.warning("dead_letter", **told, reason=fate.reason)
-            if fate.exhausted and exhausted is not None and event is not None:
-                await patiently(lambda: exhausted(event, fate.reason))
+            if fate.exhausted and event is not None:
+                await told_exhausted(event, fate.reason)
             moved = letters.to_dead(message, queue=queue, attempts=fate.attempts, reason=fate.reason, instead=instead)
         else:
             log.info("retry", **told, tier=fate.tier, reason=fate.reason)
@@ -94,6 +94,16 @@ async def settle(
         await patiently(lambda: publish(moved, publisher=publisher))
         _HANDLED.labels(queue.name, "dead" if isinstance(fate, Dead) else "retry").inc()
         await session.ack(message)
+
+    async def told_exhausted(event: Event, reason: str) -> None:
+        if exhausted is None:
+            return
+        try:
+            await patiently(lambda: exhausted(event, reason))
+        except GivenBack:
+            raise
+        except Exception:  # its fault must not hold up the queue: the dead letter still tells of the message
+            log.exception("exhausted_failed", queue=queue.name, event_id=event.id)
 
     async def patiently(step: Callable[[], Awaitable[None]]) -> None:
         backoff = Backoff(first=0.2)

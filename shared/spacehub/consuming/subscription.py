@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -58,7 +59,8 @@ def consuming(subscription: Subscription, *, url: str, publisher: Publisher) -> 
             try:
                 async with Session(subscription.queue.name, url=url, prefetch=subscription.prefetch) as session:
                     backoff.reset()
-                    await _work(subscription, session, publisher, stopping)
+                    worker = partial(_work, subscription, session, publisher, stopping)
+                    await session.run([worker() for _ in range(subscription.workers)], stopping=stopping)
             except Away as away:
                 log.warning("subscription_lost", queue=subscription.queue.name, reason=str(away))
                 await backoff.wait(stopping)
@@ -67,27 +69,6 @@ def consuming(subscription: Subscription, *, url: str, publisher: Publisher) -> 
 
 
 async def _work(subscription: Subscription, session: Session, publisher: Publisher, stopping: asyncio.Event) -> None:
-    """Handle messages until told to stop or until the session is lost; what is in hand is finished either way."""
-    workers = [
-        asyncio.create_task(_worker(subscription, session, publisher, stopping)) for _ in range(subscription.workers)
-    ]
-    lost = asyncio.create_task(session.lost())
-    stop = asyncio.create_task(stopping.wait())
-    try:
-        await asyncio.wait([lost, stop, *workers], return_when=asyncio.FIRST_COMPLETED)
-        await session.stop_delivery()
-        await asyncio.wait(workers)
-        for worker in workers:
-            worker.result()
-        if session.is_lost:
-            raise Away("rabbitmq: the broker no longer delivers")
-    finally:
-        for task in (lost, stop, *workers):
-            task.cancel()
-        await asyncio.gather(lost, stop, *workers, return_exceptions=True)
-
-
-async def _worker(subscription: Subscription, session: Session, publisher: Publisher, stopping: asyncio.Event) -> None:
     try:
         while messages := await session.take(subscription.batch):
             await settle(
