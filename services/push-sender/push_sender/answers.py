@@ -31,7 +31,7 @@ class Row:
 PAYLOAD = Row(Refused("invalid_argument"))
 TOKEN = Row(Dead("invalid_token"))
 QUOTA = Row(Passing("quota_exceeded"), at_least=timedelta(minutes=1))
-PLATFORM = Row(Passing("third_party_auth_error"), stops="platform")
+PLATFORM = Row(Passing("third_party_auth_error"), stops="platform", at_least=timedelta(minutes=1))
 CREDENTIALS = Row(Untried("credentials_refused"), stops="lane")
 PERMISSION = Row(Untried("permission_denied"), stops="lane")
 PROJECT = Row(Untried("project_not_found"), stops="lane")

@@ -12,7 +12,8 @@ from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from spacehub import rabbit, topology
-from spacehub_dev.provisioning.fresh import Vhost
+from spacehub_dev.provisioning.fresh import drop_vhost, make_vhost
+from spacehub_dev.provisioning.servers import RabbitServer
 from spacehub_dev.simulators.fcm import fcm_simulator
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
@@ -80,10 +81,12 @@ def write_key(path: Path, *, token_uri: str) -> Path:
     return path
 
 
-@pytest.fixture
-async def broker(vhost: Vhost) -> str:
-    """The URL of a broker with every queue declared."""
-    connection = await rabbit.connect(vhost.amqp_url, name="test")
+@pytest.fixture(scope="session")
+async def broker(rabbitmq_server: RabbitServer) -> AsyncIterator[str]:
+    """A virtual host with every queue, for all tests here."""
+    vhost = await make_vhost(rabbitmq_server)
+    connection = await rabbit.connect(vhost.amqp_url, name="tests")
     await topology.declare(connection)
     await rabbit.close(connection)
-    return vhost.amqp_url
+    yield vhost.amqp_url
+    await drop_vhost(vhost)

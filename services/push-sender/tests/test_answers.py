@@ -42,7 +42,7 @@ def test_each_code_of_fcm_has_its_fate(http: int, status: str, code: str, fate: 
 def test_a_platform_that_does_not_accept_our_key_is_stopped(code: str) -> None:
     answer = read_answer(401, body("UNAUTHENTICATED", code=code))
 
-    assert answer == Answer(Passing("third_party_auth_error"), stops="platform")
+    assert answer == Answer(Passing("third_party_auth_error", MINUTE), stops="platform")
 
 
 @pytest.mark.parametrize(

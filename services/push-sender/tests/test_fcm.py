@@ -105,7 +105,7 @@ async def test_each_device_has_its_own_fate(lane: Lane, simulator: Simulator) ->
         "QUOTA_EXCEEDED": Passing("quota_exceeded", timedelta(minutes=1)),
         "UNAVAILABLE": Passing("unavailable"),
         "INTERNAL": Passing("internal"),
-        "THIRD_PARTY_AUTH_ERROR": Passing("third_party_auth_error"),
+        "THIRD_PARTY_AUTH_ERROR": Passing("third_party_auth_error", timedelta(minutes=1)),
     }
     for error in faults:
         await simulator.fault([error], error)
