@@ -9,10 +9,11 @@ from types import SimpleNamespace
 from urllib.parse import urlencode
 
 import aiohttp
+from spacehub.retry_after import retry_after
 
 from sms_sender.account import Account
 from sms_sender.fates import Accepted, GatewayUnavailable, NoAnswer, Refused
-from sms_sender.replies import Grammar, read_reply, retry_after
+from sms_sender.replies import Grammar, read_reply
 
 MOST_BYTES = 16 * 1024
 """A reply longer than this is not read on."""

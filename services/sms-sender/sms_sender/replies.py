@@ -4,8 +4,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -72,9 +71,6 @@ STATUSES: Mapping[int, Fate] = {
 }
 """What a status means when no row fits; one that is missing here is ambiguous."""
 
-LONGEST_WAIT = timedelta(days=1)
-"""A Retry-After beyond this is cut to it."""
-
 
 def load_grammar(name: str | Path) -> Grammar:
     """The grammar shipped under `name` (`131344`, `tongues`), or read from a TOML file of the same shape.
@@ -114,26 +110,6 @@ def read_reply(grammar: Grammar, status: int, body: bytes, *, retry_in: timedelt
             raise RateLimited(row.reason or "rate_limited", retry_in=retry_in)
         case "credentials":
             raise CredentialsRefused(row.reason or ("no_credit" if status == 402 else "credentials"))
-
-
-def retry_after(headers: Mapping[str, str]) -> timedelta | None:
-    """How long Retry-After asks us to wait, in either form of RFC 9110: seconds, or a date by the carrier's clock."""
-    value = headers.get("Retry-After", "").strip()
-    if value.isascii() and value.isdigit():
-        return min(timedelta(seconds=int(value[:9])), LONGEST_WAIT)
-    until = _date(value)
-    if until is None:
-        return None
-    now = _date(headers.get("Date", "")) or datetime.now(UTC)
-    return min(max(until - now, timedelta()), LONGEST_WAIT)
-
-
-def _date(value: str) -> datetime | None:
-    try:
-        date = parsedate_to_datetime(value)
-    except (TypeError, ValueError):
-        return None
-    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def _parsed(text: str) -> object:

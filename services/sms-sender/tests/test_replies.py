@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from sms_sender.fates import CredentialsRefused, GatewayUnavailable, NoAnswer, RateLimited, Refused
-from sms_sender.replies import Grammar, load_grammar, read_reply, retry_after
+from sms_sender.replies import Grammar, load_grammar, read_reply
 
 OURS = load_grammar("131344")
 TONGUES = load_grammar("tongues")
@@ -88,29 +88,6 @@ def test_waiting_time_is_handed_on() -> None:
 
     assert limited.value.retry_in == timedelta(seconds=9)
     assert unavailable.value.retry_in == timedelta(seconds=7)
-
-
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({}, None),
-        ({"Retry-After": "17"}, 17),
-        ({"Retry-After": "0"}, 0),
-        ({"Retry-After": "9" * 40}, 86_400),
-        ({"Retry-After": "-5"}, None),
-        ({"Retry-After": "1.5"}, None),
-        ({"Retry-After": "٣"}, None),
-        ({"Retry-After": "soon"}, None),
-        ({"Retry-After": "Mon, 23 Nov 2026 10:00:30 GMT", "Date": "Mon, 23 Nov 2026 10:00:00 GMT"}, 30),
-        ({"Retry-After": "Mon, 23 Nov 2026 09:00:00 GMT", "Date": "Mon, 23 Nov 2026 10:00:00 GMT"}, 0),
-        ({"Retry-After": "Sun, 23 Nov 2036 10:00:00 -0000", "Date": "nonsense"}, 86_400),
-        ({"Retry-After": "Sun, 06 Nov 1994 08:49:37 GMT"}, 0),
-    ],
-)
-def test_retry_after(headers: dict[str, str], seconds: int | None) -> None:
-    waiting = retry_after(headers)
-
-    assert waiting == (None if seconds is None else timedelta(seconds=seconds))
 
 
 def test_grammar_of_a_provider_can_be_a_file(tmp_path: Path) -> None:
