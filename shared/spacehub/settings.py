@@ -15,7 +15,9 @@ class ProcessSettings(BaseSettings):
     `quiet_hours` is a window `HH:MM-HH:MM` in Asia/Ulaanbaatar, or `off`.
     """
 
-    model_config = SettingsConfigDict(frozen=True, secrets_dir=SECRETS if SECRETS.is_dir() else None)
+    model_config = SettingsConfigDict(
+        frozen=True, secrets_dir=SECRETS if SECRETS.is_dir() else None, hide_input_in_errors=True
+    )
 
     amqp_url: SecretStr
     health_host: str = "127.0.0.1"
