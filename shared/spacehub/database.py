@@ -87,7 +87,10 @@ def plain_url(url: str) -> str:
 
 @asynccontextmanager
 async def mapped() -> AsyncIterator[None]:
-    """Raise Away in place of the driver's errors that mean the database cannot be reached or was too busy."""
+    """Raise Away in place of the driver's errors that mean the database cannot be reached or was too busy.
+
+    The others lose their detail on the way: it holds the failing row, and a row may hold a phone number or a text.
+    """
     try:
         yield
     except asyncpg.InterfaceError as fault:
@@ -96,6 +99,9 @@ async def mapped() -> AsyncIterator[None]:
         raise Away("postgresql: connection closed") from fault
     except _AWAY as fault:
         raise Away(f"postgresql: {type(fault).__name__}") from fault
+    except asyncpg.PostgresError as fault:
+        fault.detail = None
+        raise
 
 
 async def _prepare(connection: "asyncpg.Connection[asyncpg.Record]") -> None:

@@ -29,9 +29,7 @@ def parse(setting: str) -> QuietHours | None:
     hours = [int(number) for number in found.groups()]
     start, end = time(hours[0], hours[1]), time(hours[2], hours[3])
     if start == end:
-        raise ValueError(
-            f"quiet hours should not begin and end at the same time ({setting!r}); off turns them off"
-        )
+        raise ValueError(f"quiet hours should not begin and end at the same time ({setting!r}); off turns them off")
     return QuietHours(start, end)
 
 

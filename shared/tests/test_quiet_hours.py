@@ -60,9 +60,7 @@ def test_window_is_read_as_written() -> None:
     assert parse("22:30-07:05") == QuietHours(time(22, 30), time(7, 5))
 
 
-@pytest.mark.parametrize(
-    "setting", ["", "22-8", "22:00", "24:00-08:00", "22:60-08:00", "22:00-08:00 UTC", "2:00-8:00"]
-)
+@pytest.mark.parametrize("setting", ["", "22-8", "22:00", "24:00-08:00", "22:60-08:00", "22:00-08:00 UTC", "2:00-8:00"])
 def test_anything_else_is_told_what_a_window_looks_like(setting: str) -> None:
     with pytest.raises(ValueError, match="such as 22:00-08:00, or off"):
         parse(setting)

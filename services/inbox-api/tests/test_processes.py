@@ -1,0 +1,154 @@
+"""The processes of inbox-api as they run, between a real broker and a real database."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+from inbox_api.testing import BAT, announcement, bill, event, otp, payment
+from spacehub import dead_letters
+from spacehub.events import envelope, facts
+from spacehub.events.catalogue import EVENTS_EXCHANGE
+from spacehub.events.facts import Recipient
+from spacehub.rabbit import Outgoing
+from spacehub.testing.waiting import eventually
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from spacehub.events.envelope import Event
+    from tests.conftest import House
+
+
+async def test_events_become_requests_for_the_senders(house: House) -> None:
+    house.start("consume")
+    house.start("forward")
+
+    await house.publish(event(otp()), event(bill()), event(announcement(critical=True)))
+
+    critical = await house.requests("sms-sender.critical", 2)
+    [standard] = await house.requests("sms-sender.standard", 1)
+    assert {sms.about for sms in critical} == {"otp.requested", "notification.requested"}
+    assert standard.text.startswith("11-р сарын төлбөр: ₮1,250,000.")
+    assert len(await house.inbox.feed(BAT)) == 2
+
+
+async def test_outcome_of_the_sender_ends_the_delivery(house: House) -> None:
+    house.start("consume")
+    house.start("forward")
+    await house.publish(event(bill(), id="bill"))
+    [sms] = await house.requests("sms-sender.standard", 1)
+
+    told = facts.SmsSent(sms_id=sms.sms_id, source_id="bill", segments=1, attempts=1, duration_ms=20)
+    await house.publish(event(told, source="/sms-sender"))
+
+    await eventually(partial(_has_ended, house, sms.sms_id))
+    assert await house.inbox.deliveries() == [("inbox", "sent"), ("sms", "sent")]
+
+
+async def test_what_cannot_be_read_and_what_nobody_takes_die_with_a_reason_and_good_events_pass(house: House) -> None:
+    stranger = event(facts.SmsBudgetSet(owner_id=BAT, monthly_segments=5))
+    house.start("consume")
+
+    good = [event(bill(str(number))) for number in range(20)]
+    await house.publish(*good[:10])
+    await house.put(Outgoing(EVENTS_EXCHANGE, "bill.issued", b"{", "1", "application/cloudevents+json"))
+    await house.put(_straight("inbox-api.standard", stranger))
+    await house.publish(*good[10:])
+
+    await house.takes_in(*good)
+    await eventually(partial(_letters, house, 2))
+    letters = await house.broker.take("inbox-api.standard.dead")
+    reasons = sorted(str((letter.header.properties.headers or {})["x-reason"]) for letter in letters)
+    assert reasons == ["no_subscriber: sms_budget.set", "not_json: the body is not JSON"]
+
+
+@pytest.mark.parametrize("point", ["written", "committed"])
+async def test_consumer_killed_between_write_and_ack_neither_loses_nor_repeats(house: House, point: str) -> None:
+    events = [event(bill(str(number))) for number in range(50)]
+    await house.publish(*events)
+    (await house.start_stopping(point)).kill()
+
+    house.start("consume")
+    await house.takes_in(*events)
+    await house.empties("inbox-api.standard")
+
+    assert sorted(sms.subject or "" for sms in await house.inbox.sms()) == sorted(f"bill:{n}" for n in range(50))
+    assert await house.inbox.rows("SELECT last_seq, unread FROM feeds") == [{"last_seq": 50, "unread": 50}]
+
+
+async def test_consumers_killed_again_and_again_lose_nothing(house: House) -> None:
+    events = [event(payment(str(number))) for number in range(1500)]
+    await house.publish(*events)
+
+    for wanted in (100, 500, 900):
+        consumer = house.start("consume", INBOX_API_STANDARD_BATCH="10")
+        await eventually(partial(_events, house, wanted), within=30, every=0.005)
+        await asyncio.to_thread(consumer.kill)
+    house.start("consume")
+    await house.takes_in(*events)
+
+    assert len(await house.inbox.sms()) == 1500
+    assert await house.inbox.rows("SELECT last_seq, unread FROM feeds") == [{"last_seq": 1500, "unread": 1500}]
+
+
+async def test_consumer_told_to_stop_finishes_its_batches(house: House) -> None:
+    events = [event(bill(str(number))) for number in range(500)]
+    consumer = house.start("consume", INBOX_API_STANDARD_BATCH="10")
+    await house.publish(*events)
+    await eventually(partial(_events, house, 1))
+
+    await asyncio.to_thread(consumer.stop)
+    house.start("consume")
+    await house.takes_in(*events)
+
+    assert consumer.exit_code == 0
+    assert len(await house.inbox.sms()) == 500
+
+
+@pytest.mark.parametrize("table", ["contacts", "notifications", "deliveries", "outbox"])
+async def test_neither_number_nor_code_nor_text_is_logged_when_writing_fails(house: House, table: str) -> None:
+    await house.inbox.rows(f"ALTER TABLE {table} ADD CONSTRAINT never CHECK (length({table}::text) < 30)")
+    consumer = house.start("consume")
+    who = Recipient(user_id=BAT, phone="99112277")
+    told = facts.UserUpdated(user_id=BAT, phone="99112277")
+    await house.publish(event(told), event(announcement(who, title="Нууц үг")), event(otp("99112277", "773311")))
+    await eventually(lambda: '"event": "retry"' in consumer.log.read_text())
+
+    await asyncio.to_thread(consumer.stop)
+
+    logged = consumer.log.read_text()
+    assert "CheckViolation" in logged
+    assert not any(secret in logged for secret in ("99112277", "773311", "Нууц", "халуун ус"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("INBOX_API_QUIET_HOURS", "08:00-08:00"), ("INBOX_API_QUIET_HOURS", "nights"), ("INBOX_API_PHONE_KEY", "short")],
+)
+async def test_wrong_setting_is_refused_at_start(house: House, name: str, value: str) -> None:
+    consumer = house.start("consume", **{name: value})
+
+    await eventually(lambda: consumer.exit_code is not None)
+
+    assert consumer.exit_code == 1
+    assert name.removeprefix("INBOX_API_").lower() in consumer.log.read_text()
+
+
+def _straight(queue: str, told: Event) -> Outgoing:
+    message = envelope.write(told)
+    return Outgoing("", queue, message.body, message.id, message.content_type)
+
+
+async def _has_ended(house: House, number: UUID) -> bool:
+    return bool(await house.inbox.rows("SELECT 1 FROM deliveries WHERE id = $1 AND ended_at IS NOT NULL", number))
+
+
+async def _letters(house: House, count: int) -> bool:
+    return (await dead_letters.counts(house.broker.url))["inbox-api.standard.dead"] == count
+
+
+async def _events(house: House, count: int) -> bool:
+    return len(await house.inbox.rows("SELECT 1 FROM events")) >= count
