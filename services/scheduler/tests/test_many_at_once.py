@@ -47,6 +47,21 @@ def random_fact(random: Random, number: int, stage: Stage) -> Event:
     return told(fact, time=stage.clock.moment + timedelta(seconds=number))
 
 
+async def test_meeting_on_the_same_new_subjects_in_opposite_order_locks_nobody_out(
+    stage: Stage, pool: "asyncpg.Pool[asyncpg.Record]"
+) -> None:
+    for start in range(0, 4000, 200):
+        bills = [str(number) for number in range(start, start + 200)]
+        forth = [told(issued(bill, date(2027, 1, 1))) for bill in bills]
+        back = [told(paid(bill)) for bill in reversed(bills)]
+
+        await asyncio.gather(
+            *(learn(events, timetable=Timetable(pool), clock=stage.clock) for events in (forth, back, forth, back))
+        )
+
+    assert set((await stage.timers()).values()) == {"closed"}
+
+
 @pytest.mark.parametrize("seed", range(5))
 async def test_payment_that_meets_the_firing_of_its_bill_leaves_no_reminder(
     stage: Stage, pool: "asyncpg.Pool[asyncpg.Record]", seed: int

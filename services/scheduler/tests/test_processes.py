@@ -31,7 +31,7 @@ from .conftest import COMMAND, Start
 async def test_unpaid_bill_and_ending_contract_are_heard_of_and_a_paid_bill_is_not(vhost: Vhost, start: Start) -> None:
     async with listening(vhost, "bill.overdue", "contract.expiring") as heard:
         for verb in ("consume", "fire", "forward"):
-            start(verb, SCHEDULER_AMQP_URL=vhost.amqp_url)
+            start(verb, SCHEDULER_AMQP_URL=vhost.amqp_url, SCHEDULER_SAFETY_POLL="PT1H")
         in_three_days = (datetime.now(UTC) + timedelta(days=3)).date()
         last_week = (datetime.now(UTC) - timedelta(days=7)).date()
         await publish(
