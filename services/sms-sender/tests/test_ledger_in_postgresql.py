@@ -109,6 +109,20 @@ async def test_copies_in_one_batch_start_one_attempt_each(ledger: Ledger) -> Non
     assert sum(isinstance(answer, NotNow) for answer in answers) == 15
 
 
+async def test_batches_that_share_sms_in_another_order_do_not_block_each_other(pool: Pool) -> None:
+    first, second = Ledger(pool, phone_key=KEY), Ledger(pool, phone_key=KEY)
+    requests = [bill() for _ in range(200)]
+
+    answers = await asyncio.gather(
+        *(first.claim(sms, segments=1) for sms in requests),
+        *(second.claim(sms, segments=1) for sms in reversed(requests)),
+        return_exceptions=True,
+    )
+
+    assert sum(isinstance(answer, Attempt) for answer in answers) == 200
+    assert sum(isinstance(answer, NotNow) for answer in answers) == 200
+
+
 async def test_the_lease_ends_by_the_clock_of_the_database(pool: Pool) -> None:
     sms = bill()
     await claimed(Ledger(pool, phone_key=KEY, lease=timedelta()), sms)
@@ -193,7 +207,7 @@ async def test_a_takeover_judges_the_lease_after_the_wait_for_the_lock(ledger: L
     await claimed(ledger, sms)
 
     async with pool.acquire() as connection, connection.transaction():
-        await connection.execute("UPDATE sms SET lease_until = clock_timestamp() + interval '100 milliseconds'")
+        await connection.execute("UPDATE sms SET lease_until = clock_timestamp() + interval '1 second'")
         claiming = asyncio.create_task(ledger.claim(sms, segments=1))
         await eventually(lambda: _waits_for_a_lock(pool))
         await eventually(lambda: connection.fetchval("SELECT lease_until < clock_timestamp() FROM sms"))
