@@ -197,16 +197,27 @@ async def test_refused_access_rests_the_lane_and_uses_up_no_attempt(lane: Lane, 
     assert lane.breaker.reason == "credentials_refused"
 
 
-async def test_lane_that_was_refused_asks_for_another_access_token(lane: Lane, simulator: Simulator) -> None:
-    await lane.send(devices(1))
-    await simulator.behave("401", count=1)
-    await lane.send(devices(1))
-    lane.clock.now += 5
+async def test_lane_that_was_refused_comes_with_another_access_token(key_file: Path) -> None:
+    async def refuse_the_first(line: Line) -> None:
+        while True:
+            await line.read_request()
+            if len(server.requests) == 1:
+                await line.reply("401 Unauthorized")
+            else:
+                await line.reply("200 OK", b'{"name":"projects/spacehub/messages/1"}')
 
-    fates = await lane.send(devices(1))
+    async with raw_server(refuse_the_first) as server, opened_lane(server.url, key_file) as lane:
+        [first] = await lane.send(devices(1))
+        lane.clock.now += 5
+        [second] = await lane.send(devices(1))
 
-    assert fates == [Reached()]
+    assert (type(first), second) == (Untried, Reached())
     assert lane.breaker.state is State.OPEN
+    assert len({_line_of(request, b"Authorization") for request in server.requests}) == 2
+
+
+def _line_of(request: bytes, header: bytes) -> bytes:
+    return next(line for line in request.split(b"\r\n") if line.startswith(header))
 
 
 async def test_token_endpoint_that_refuses_us_lets_nothing_out(simulator: Simulator, tmp_path: Path) -> None:

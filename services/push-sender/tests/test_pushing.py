@@ -201,6 +201,17 @@ async def test_payload_fault_fails_the_push_and_deletes_nothing(system: System) 
     assert (end.reason, end.sent, end.dead) == ("invalid_argument", 0, 0)
 
 
+async def test_many_tokens_of_another_project_delete_nothing_and_come_back(system: System) -> None:
+    system.devices.owned[BOLD] = devices(5)
+    for device in system.devices.owned[BOLD]:
+        system.fcm.next_for(device, Dead("sender_id_mismatch"))
+
+    [ending] = await system.push(push_request())
+
+    assert again(ending).reason == "sender_id_mismatch"
+    assert system.outcomes.events == []
+
+
 @pytest.mark.parametrize("dead", [0, 2])
 async def test_user_without_a_living_device_ends_as_no_devices(system: System, dead: int) -> None:
     system.devices.owned[BOLD] = devices(dead)
