@@ -1,0 +1,343 @@
+"""The public entry, by the real HAProxy: leads to the public paths and nowhere else, whatever is tried."""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from spacehub.health import add_pages
+from spacehub.http_api import LARGEST_BODY, LONGEST_HEAD
+from spacehub.testing.serving import served
+from spacehub.testing.waiting import eventually
+from spacehub_dev.provisioning.haproxy import GatewaySettings, find_gateway
+from spacehub_dev.provisioning.ports import release_port, reserve_port
+from spacehub_dev.provisioning.program import Program
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+PUBLIC = {
+    "/v2/devices": "devices",
+    "/v2/devices/token": "devices",
+    "/v2/devices/a%2Fb%3F%23": "devices",
+    "/v2/notifications": "inbox",
+    "/v2/notifications?cursor=x&limit=3": "inbox",
+    "/v2/notifications/unread-count": "inbox",
+    "/v2/notifications/7/read": "inbox",
+    "/v2/notification-preferences": "inbox",
+    "/v2/ops/deliveries": "inbox",
+}
+
+PRIVATE = [
+    "/",
+    "/metrics",
+    "/healthz",
+    "/readyz",
+    "/internal/devices/resolve",
+    "//internal/devices/resolve",
+    "/./internal/devices/resolve",
+    "/x/../internal/devices/resolve",
+    "/v2/../internal/devices/resolve",
+    "/v2/%2e%2e/internal/devices/resolve",
+    "/v2//devices",
+    "//v2/devices",
+    "/V2/devices",
+    "/v2/Devices",
+    "/v2/%64evices",
+    "/v2%2Fdevices",
+    "/v2/devicesx",
+    "/v2/devices;x",
+    "/v2/notificationsx",
+    "/v2/notification-preferences/x",
+    "/v2/ops",
+    "/v2",
+    "/openapi.json",
+    "/docs",
+    "*",
+    "http://127.0.0.1/metrics",
+    "http://127.0.0.1/internal/devices/resolve",
+]
+
+
+class Backend:
+    """An API that says what it was asked and remembers it; its streams go on when they are told to."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.asked: list[str] = []
+        self.go_on = asyncio.Event()
+        self.app = FastAPI(openapi_url=None)
+        add_pages(self.app, {})
+        self.app.add_route("/v2/notifications/stream", self._stream)
+        self.app.add_route("/{path:path}", self._echo, methods=["GET", "POST", "PUT", "DELETE"])
+
+    async def _echo(self, request: Request) -> Response:
+        raw = request.scope["raw_path"].decode()
+        self.asked.append(raw)
+        body = await request.body()
+        headers = dict(request.headers)
+        return JSONResponse({"by": self.name, "path": raw, "length": len(body), "headers": headers})
+
+    async def _stream(self, _: Request) -> Response:
+        async def events() -> AsyncIterator[bytes]:
+            yield b"id: 1\nevent: notification\ndata: {}\n\n"
+            await self.go_on.wait()
+            yield b"id: 2\nevent: notification\ndata: {}\n\n"
+
+        return StreamingResponse(events(), media_type="text/event-stream")
+
+
+@dataclass(frozen=True)
+class Apis:
+    """What the gateway leads to, and where."""
+
+    devices: Backend
+    inbox: Backend
+    devices_port: int
+    inbox_port: int
+
+    @property
+    def asked(self) -> list[str]:
+        return self.devices.asked + self.inbox.asked
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """A gateway that runs, and what it logs."""
+
+    port: int
+    health_port: int
+    log: Path
+
+    def client(self, **more: Any) -> httpx.AsyncClient:
+        return httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", trust_env=False, **more)
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    async def ready(self) -> "Gateway":
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.health_port}", trust_env=False) as client:
+
+            async def answers() -> bool:
+                try:
+                    return (await client.get("/readyz")).status_code == 200
+                except httpx.TransportError:
+                    return False
+
+            await eventually(answers, within=60)
+        return self
+
+
+@contextmanager
+def _port() -> Iterator[int]:
+    port = reserve_port()
+    yield port
+    release_port(port)
+
+
+@contextmanager
+def _gateway(directory: Path, apis: Apis, *, rate_limit: str = "off") -> Iterator[Gateway]:
+    with _port() as port, _port() as health_port:
+        settings = GatewaySettings(port, health_port, apis.devices_port, apis.inbox_port, rate_limit)
+        command = find_gateway(directory, report=print)
+        log = directory / "gateway.log"
+        environment = {"PATH": os.environ["PATH"], **settings.environment}
+        program = Program("gateway", command, directory, log, environment)
+        program.start()
+        try:
+            yield Gateway(port, health_port, log)
+        finally:
+            program.stop()
+
+
+@pytest.fixture(scope="module")
+async def apis() -> AsyncIterator[Apis]:
+    devices, inbox = Backend("devices"), Backend("inbox")
+    with ExitStack() as stack:
+        ports = [stack.enter_context(_port()) for _ in range(2)]
+        async with (
+            served(devices.app, port=ports[0], longest_head=LONGEST_HEAD),
+            served(inbox.app, port=ports[1]),
+        ):
+            yield Apis(devices, inbox, *ports)
+
+
+@pytest.fixture(scope="module")
+async def gateway(apis: Apis, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+    with _gateway(tmp_path_factory.mktemp("gateway"), apis) as gateway:
+        yield await gateway.ready()
+
+
+@pytest.fixture
+async def client(gateway: Gateway) -> AsyncIterator[httpx.AsyncClient]:
+    async with gateway.client() as client:
+        yield client
+
+
+def problem(answer: httpx.Response, status: int) -> None:
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["status"] == status
+    assert answer.headers["x-request-id"]
+
+
+async def raw(gateway: Gateway, request: bytes) -> bytes:
+    """The whole answer to exactly these bytes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    writer.write(request)
+    answer = await asyncio.wait_for(reader.read(), 20)
+    writer.close()
+    return answer
+
+
+@pytest.mark.parametrize(("path", "api"), PUBLIC.items())
+async def test_public_paths_reach_their_api_just_as_they_came(client: httpx.AsyncClient, path: str, api: str) -> None:
+    answer = await client.get(path)
+
+    assert answer.json()["by"] == api
+    assert answer.json()["path"] == path.partition("?")[0]
+
+
+@pytest.mark.parametrize("path", PRIVATE)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_everything_else_is_404_and_reaches_nobody(gateway: Gateway, apis: Apis, method: str, path: str) -> None:
+    before = list(apis.asked)
+
+    answer = await raw(gateway, f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+
+    assert answer.split(b" ")[1] in (b"404", b"400")
+    assert apis.asked == before
+
+
+@pytest.mark.parametrize("path", ["/v2/devices/../../metrics", "/v2/notifications/..%2f..%2fmetrics"])
+async def test_a_way_up_is_left_to_the_api_as_it_came_where_it_means_nothing(gateway: Gateway, path: str) -> None:
+    answer = await raw(gateway, f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["path"] == path
+
+
+@pytest.mark.parametrize("letter", ["x", "/", "ө", "ᠮ", "🐎"])
+async def test_a_token_of_4096_characters_passes_in_a_path(client: httpx.AsyncClient, letter: str) -> None:
+    path = f"/v2/devices/{quote(letter * 4096, safe='')}"
+
+    answer = await client.delete(path, headers={"Authorization": "Bearer " + "x" * 2000})
+
+    assert answer.json()["path"] == path
+
+
+async def test_what_is_no_http_or_longer_than_any_request_of_ours_is_refused(gateway: Gateway, apis: Apis) -> None:
+    before = list(apis.asked)
+
+    answers = [
+        await raw(gateway, b"GET /v2/devices/" + b"x" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n"),
+        await raw(gateway, b"GET /v2/devices/\xff HTTP/1.1\r\nHost: x\r\n\r\n"),
+        await raw(gateway, b"hello\r\n\r\n"),
+        await raw(
+            gateway,
+            b"POST /v2/devices HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 7\r\n\r\nhello",
+        ),
+    ]
+
+    assert [answer.split(b" ")[1] for answer in answers] == [b"400"] * 4
+    assert apis.asked == before
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["with a length", "chunked"])
+async def test_bodies_end_at_16_kib(client: httpx.AsyncClient, chunked: bool) -> None:
+    async def parts(size: int) -> AsyncIterator[bytes]:
+        for start in range(0, size, 1000):
+            yield b"x" * min(1000, size - start)
+
+    async def send(size: int) -> httpx.Response:
+        return await client.post("/v2/devices", content=parts(size) if chunked else b"x" * size)
+
+    assert (await send(LARGEST_BODY)).json()["length"] == LARGEST_BODY
+    problem(await send(LARGEST_BODY + 1), 413)
+
+
+async def test_every_request_has_an_id_the_clients_own_if_it_is_a_sane_one(client: httpx.AsyncClient) -> None:
+    plain = await client.get("/v2/devices")
+    own = await client.get("/v2/devices", headers={"X-Request-Id": "my-id-0001"})
+    odd = await client.get("/v2/devices", headers={"X-Request-Id": 'x" injected'})
+
+    assert plain.headers["x-request-id"] == plain.json()["headers"]["x-request-id"]
+    assert own.headers["x-request-id"] == own.json()["headers"]["x-request-id"] == "my-id-0001"
+    assert odd.headers["x-request-id"] == odd.json()["headers"]["x-request-id"] != 'x" injected'
+    assert len({answer.headers["x-request-id"] for answer in (plain, own, odd)}) == 3
+
+
+async def test_events_of_a_stream_arrive_one_by_one_while_it_stays_open(client: httpx.AsyncClient, apis: Apis) -> None:
+    apis.inbox.go_on.clear()
+
+    async with client.stream("GET", "/v2/notifications/stream") as answer:
+        events = answer.aiter_lines()
+        first = await asyncio.wait_for(anext(events), 20)
+        apis.inbox.go_on.set()
+        rest = [line async for line in events]
+
+    assert first == "id: 1"
+    assert "id: 2" in rest
+
+
+async def test_the_log_tells_the_route_and_never_the_path(gateway: Gateway, client: httpx.AsyncClient) -> None:
+    await client.delete("/v2/devices/secret-token?secret-query", headers={"X-Request-Id": "to-be-found"})
+    await client.get("/secret-elsewhere")
+
+    def logged() -> dict[str, Any]:
+        found = [line for line in gateway.lines() if line.get("request_id") == "to-be-found"]
+        return found[0] if found else {}
+
+    line = await eventually(logged)
+    assert (line["method"], line["route"], line["status"]) == ("DELETE", "devices", 200)
+    assert "secret" not in gateway.log.read_text()
+
+
+async def test_the_pages_for_the_cluster_have_a_port_of_their_own(gateway: Gateway) -> None:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{gateway.health_port}", trust_env=False) as client:
+        answers = [await client.get(path) for path in ("/healthz", "/readyz", "/metrics", "/v2/devices")]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 404]
+    assert "haproxy_frontend_http_requests_total" in answers[2].text
+
+
+async def test_an_api_that_is_away_is_503_and_the_other_still_there(tmp_path: Path, apis: Apis) -> None:
+    with _port() as nobody:
+        alone = Apis(apis.devices, apis.inbox, devices_port=nobody, inbox_port=apis.inbox_port)
+        with _gateway(tmp_path, alone) as gateway:
+            await gateway.ready()
+            async with gateway.client(timeout=30) as client:
+                away, there = await client.get("/v2/devices"), await client.get("/v2/notifications")
+
+    problem(away, 503)
+    assert away.headers["retry-after"]
+    assert there.status_code == 200
+
+
+async def test_a_client_above_its_rate_is_told_to_wait(tmp_path: Path, apis: Apis) -> None:
+    with _gateway(tmp_path, apis, rate_limit="5/1h") as gateway:
+        await gateway.ready()
+        async with gateway.client() as client:
+            answers = [await client.get("/v2/notifications") for _ in range(8)]
+
+    assert [answer.status_code for answer in answers] == [200] * 5 + [429] * 3
+    problem(answers[-1], 429)
+    assert answers[-1].headers["retry-after"] == "3600"
+
+
+async def test_without_a_limit_a_client_may_ask_as_often_as_it_likes(client: httpx.AsyncClient) -> None:
+    statuses = {(await client.get("/v2/notifications")).status_code for _ in range(200)}
+
+    assert statuses == {200}
+
+
+@pytest.mark.parametrize("limit", ["100", "0/10s", "100/10", "ten/1s", "5/1s; x", "-1/1s"])
+async def test_a_limit_that_cannot_be_read_is_refused_at_the_start(tmp_path: Path, apis: Apis, limit: str) -> None:
+    with _gateway(tmp_path, apis, rate_limit=limit) as gateway:
+        await eventually(lambda: "RATE_LIMIT should be" in gateway.log.read_text())
