@@ -5,23 +5,35 @@ from collections.abc import Coroutine, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+import structlog
 from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractChannel, DeliveredMessage
+from prometheus_client import Gauge
 
 from spacehub.errors import Away
 from spacehub.rabbit import close, connect
 from spacehub.running import being_cancelled
 
+log = structlog.get_logger()
+
 _TIMEOUT = 10.0
+LOOK = 10.0
+"""Seconds between looks at how many consumers the broker counts."""
+
+_CONSUMERS = Gauge("spacehub_consumers", "Consumers of the queue as the broker counts them, seen from here", ["queue"])
 
 
 class Session:
-    """Use as a context. Raises Away when the broker or the queue is not there."""
+    """Use as a context. Raises Away when the broker or the queue is not there.
 
-    def __init__(self, queue: str, *, url: str, prefetch: int) -> None:
+    Every `look` seconds the broker is asked how many consumers it counts: one may be gone without a word to us.
+    """
+
+    def __init__(self, queue: str, *, url: str, prefetch: int, look: float = LOOK) -> None:
         self._queue = queue
         self._url = url
         self._prefetch = prefetch
+        self._look = look
         self._buffer: asyncio.Queue[DeliveredMessage | None] = asyncio.Queue()
         self._lost = asyncio.Event()
         self._ended = False
@@ -66,6 +78,7 @@ class Session:
         working = [asyncio.create_task(worker) for worker in workers]
         lost = asyncio.create_task(self._lost.wait())
         stop = asyncio.create_task(stopping.wait())
+        looking = asyncio.create_task(self._notice_silence())
         try:
             await asyncio.wait([lost, stop, *working], return_when=asyncio.FIRST_COMPLETED)
             await self._stop_delivery()
@@ -75,9 +88,10 @@ class Session:
             if self.is_lost:
                 raise Away("rabbitmq: the broker no longer delivers")
         finally:
-            for task in (lost, stop, *working):
+            for task in (lost, stop, looking, *working):
                 task.cancel()
-            await asyncio.gather(lost, stop, *working, return_exceptions=True)
+            await asyncio.gather(lost, stop, looking, *working, return_exceptions=True)
+            _CONSUMERS.labels(self._queue).set(0)
 
     async def take(self, most: int) -> list[DeliveredMessage]:
         """The next messages, one at least and `most` at most; none once delivery was stopped."""
@@ -102,6 +116,28 @@ class Session:
             await self._channel.basic_ack(message.delivery_tag or 0, wait=False)
         except Exception:
             self._lost.set()
+
+    async def _notice_silence(self) -> None:
+        """Count the session as lost once the broker counts no consumer of its queue, though here is one."""
+        channel: AbstractChannel | None = None
+        while not self._ended:
+            await asyncio.sleep(self._look)
+            try:
+                async with asyncio.timeout(_TIMEOUT):
+                    if channel is None:
+                        opened = await self._connection.channel(publisher_confirms=False)
+                        channel = await opened.get_underlay_channel()
+                    consumers = (await channel.queue_declare(self._queue, passive=True)).consumer_count
+            except (Exception, asyncio.CancelledError):  # no answer is no proof: a loss shows at the connection itself
+                if being_cancelled():
+                    raise
+                channel = None
+            else:
+                _CONSUMERS.labels(self._queue).set(consumers or 0)
+                if consumers == 0 and not self._ended:
+                    log.error("consumer_vanished", queue=self._queue)
+                    self._lost.set()
+                    return
 
     async def _stop_delivery(self) -> None:
         """Take no more: what is buffered and not begun goes back to the queue when the session closes."""
