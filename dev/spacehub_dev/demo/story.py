@@ -59,6 +59,9 @@ def story() -> list[Scene]:
     due = (now + timedelta(days=12)).date().isoformat()
     month = now.strftime("%Y-%m")
     soon = (now + timedelta(days=4)).date().isoformat()
+    past_due = (now - timedelta(days=9)).date().isoformat()
+    last_month = now.replace(day=1) - timedelta(days=1)
+    paid = f"bill-{uuid4()}"
     bat, sarah, dorj = _person("99"), _person("88"), _person("95")
     months = f"{now.month}-р сарын", now.strftime("%B")
 
@@ -67,9 +70,6 @@ def story() -> list[Scene]:
         envelope |= {"id": str(uuid4()), "time": datetime.now(HERE).isoformat()}
         envelope["data"] |= data
         return dict(envelope)
-
-    def as_type(short: str, envelope: dict[str, Any]) -> dict[str, Any]:
-        return envelope | {"type": f"mn.spacehub.{short}", "source": "/scheduler"}
 
     def told(person: Person, text: str) -> tuple[Expected, ...]:
         return Expected("sms", person.address, text), Expected("inbox", person.user_id, text)
@@ -120,23 +120,51 @@ def story() -> list[Scene]:
             told(bat, "Төлбөр ₮1,250,000 хүлээн авлаа. Баярлалаа."),
         ),
         Scene(
-            "a bill is overdue",
-            as_type(
-                "bill.overdue",
-                event("05-bill-overdue-source.json", bill_id=bill_id(), recipient=dorj.recipient("00976{}{}")),
+            "a bill whose due date has passed",
+            event(
+                "05-bill-overdue-source.json",
+                bill_id=bill_id(),
+                recipient=dorj.recipient("00976{}{}"),
+                month=last_month.strftime("%Y-%m"),
+                due_date=past_due,
             ),
-            told(dorj, "Төлбөрийн хугацаа хэтэрсэн: ₮98,500."),
+            (
+                *told(
+                    dorj,
+                    f"{last_month.month}-р сарын төлбөр: ₮98,500. {past_due}-ийн дотор төлнө үү.",
+                ),
+                *told(dorj, "Төлбөрийн хугацаа хэтэрсэн: ₮98,500."),
+            ),
         ),
         Scene(
-            "a contract ends soon",
-            as_type(
-                "contract.expiring",
-                event(
-                    "06-contract-signed.json",
-                    contract_id=str(uuid4()),
-                    recipient=bat.recipient("({}) {}"),
-                    ends_on=soon,
-                ),
+            "a payment that overtakes its bill",
+            event(
+                "04-payment-confirmed.json",
+                payment_id=str(uuid4()),
+                bill_id=paid,
+                recipient=dorj.recipient("{}{}"),
+                amount=45_000,
+            ),
+            told(dorj, "Төлбөр ₮45,000 хүлээн авлаа. Баярлалаа."),
+        ),
+        Scene(
+            "that bill: paid, so neither it nor its reminder comes",
+            event(
+                "05-bill-overdue-source.json",
+                bill_id=paid,
+                recipient=dorj.recipient("{}{}"),
+                amount=45_000,
+                due_date=past_due,
+            ),
+            (),
+        ),
+        Scene(
+            "a contract signed that ends soon",
+            event(
+                "06-contract-signed.json",
+                contract_id=str(uuid4()),
+                recipient=bat.recipient("({}) {}"),
+                ends_on=soon,
             ),
             told(bat, f"Таны Зайсан Плаза 1201 тооцоо {soon}-нд дуусна."),
         ),

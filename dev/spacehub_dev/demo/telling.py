@@ -3,20 +3,28 @@
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from spacehub_dev.demo.comparing import Result
 from spacehub_dev.demo.watching import Seen
 
+WIDTH = 190
+"""Columns: every text stands on one line, whole."""
+
 
 def tell(results: Sequence[Result], surplus: Sequence[Seen]) -> int:
     """Print what each event caused; 0 when all of it and nothing else arrived, else 1."""
-    console = Console(width=max(Console().width, 150))
-    table = Table("event", "channel", "to", "text", "ms", title="What each phone and inbox received")
+    console = Console(width=max(Console().width, WIDTH))
+    text = Column("text", no_wrap=True)
+    table = Table(
+        "event", "channel", Column("to", no_wrap=True), text, "ms", title="What each phone and inbox received"
+    )
     missing = 0
     for result in results:
         short = result.scene.event["type"].removeprefix("mn.spacehub.")
         first = f"{result.scene.title}\n[dim]{short}[/dim]"
+        if not result.arrivals:
+            table.add_row(first, "", "", "[dim]nothing, as it should be[/dim]", "")
         for expected, arrival in result.arrivals:
             if arrival is None:
                 missing += 1

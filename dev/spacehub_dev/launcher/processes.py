@@ -60,6 +60,7 @@ def whole_system(around: Surroundings) -> Plan:
     broker = {"SPACEHUB_AMQP_URL": around.amqp_url, "SPACEHUB_MANAGEMENT_URL": around.management_url}
     inbox = _service("INBOX_API_", "inbox", around) | {"INBOX_API_PHONE_KEY": around.secret("phone-key")}
     sms = _service("SMS_SENDER_", "sms", around) | {"SMS_SENDER_PHONE_KEY": around.secret("phone-key")}
+    scheduler = _service("SCHEDULER_", "scheduler", around)
     simulators = []
     urls = {}
     if not around.environment.get("SMS_SENDER_GATEWAY_URL"):
@@ -76,6 +77,7 @@ def whole_system(around: Surroundings) -> Plan:
         migrations=[
             _verb("inbox-api migrate", "INBOX_API_", inbox, around),
             _verb("sms-sender migrate", "SMS_SENDER_", sms, around),
+            _verb("scheduler migrate", "SCHEDULER_", scheduler, around),
         ],
         topology=[ProcessSpec("topology apply", [str(BIN / "spacehub"), "topology", "apply"], broker)],
         processes=[
@@ -85,6 +87,9 @@ def whole_system(around: Surroundings) -> Plan:
             _verb("inbox-api forward", "INBOX_API_", inbox, around),
             _verb("sms-sender consume", "SMS_SENDER_", sms, around),
             _verb("sms-sender forward", "SMS_SENDER_", sms, around),
+            _verb("scheduler consume", "SCHEDULER_", scheduler, around),
+            _verb("scheduler fire", "SCHEDULER_", scheduler, around),
+            _verb("scheduler forward", "SCHEDULER_", scheduler, around),
         ],
         urls=urls,
     )
