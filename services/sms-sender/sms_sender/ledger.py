@@ -13,22 +13,20 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import structlog
-from prometheus_client import Counter
 from pydantic import SecretStr
-from spacehub import database, outbox
+from spacehub import database
 from spacehub.errors import Away, NotNow
 from spacehub.events.catalogue import EVENTS_EXCHANGE
-from spacehub.events.envelope import Message, write
 from spacehub.events.requests import SmsRequested
 from spacehub.privacy import phone_trace
 from spacehub.running import Backoff
 
-from sms_sender import marks, statements
+from sms_sender import marks, rows, statements
 from sms_sender.attempts import Attempt, End, Held, Resume, Settled, Start, State, Verdict, verdict
 from sms_sender.attempts import verdict_when_exhausted as judge_exhausted
 from sms_sender.gathering import Gathered
 from sms_sender.marks import Mark
-from sms_sender.outcomes import LEASE_RAN_OUT, Outcome, event_of
+from sms_sender.outcomes import LEASE_RAN_OUT, Outcome
 
 if TYPE_CHECKING:
     import asyncpg
@@ -36,8 +34,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 LEASE = timedelta(seconds=20)
-
-_ENDS = Counter("spacehub_sms_ends", "SMS that ended, by how and why", ["status", "reason"])
 
 
 class Ledger:
@@ -108,8 +104,8 @@ class Ledger:
         asked = _columns([asked for asked, _ in claims])
         tokens = [token for _, token in claims]
         async with database.reading(self._pool) as connection:
-            rows = await connection.fetch(statements.CLAIM_NEW, *asked, tokens, self._lease)
-        started = {row["claimed_by"]: row for row in rows}
+            claimed = await connection.fetch(statements.CLAIM_NEW, *asked, tokens, self._lease)
+        started = {row["claimed_by"]: row for row in claimed}
         return [started.get(token) for token in tokens]
 
     async def _mark_all(self, given: Sequence[Mark]) -> Sequence[bool]:
@@ -134,11 +130,11 @@ class Ledger:
             ]
         )
         async with database.reading(self._pool) as connection:
-            rows = await connection.fetch(statements.MARK, *columns, EVENTS_EXCHANGE)
-        marked = {row["token"] for row in rows}
+            answer = await connection.fetch(statements.MARK, *columns, EVENTS_EXCHANGE)
+        marked = {row["token"] for row in answer}
         for mark in given:
             if mark.message is not None and mark.token in marked:
-                _ENDS.labels(mark.status, mark.reason or "").inc()
+                rows.count_end(mark.status, mark.reason)
         return [mark.token in marked for mark in given]
 
     async def _persist(self, mark: Mark) -> None:
@@ -168,7 +164,7 @@ class Ledger:
             else:
                 ended = (mark.status, mark.reason, mark.message_id, False, mark.entry, mark.duration_ms)
                 await connection.execute(statements.END, mark.sms_id, *ended)
-                await _publish(connection, mark.message)
+                await rows.publish(connection, mark.message)
 
     async def _judge(
         self,
@@ -182,13 +178,13 @@ class Ledger:
         async with database.transaction(self._pool) as connection:
             await connection.execute(statements.ENSURE, *_columns([self._asked(sms, segments)]))
             row = await connection.fetchrow(statements.LOCK, sms.sms_id)
-            match rule(_state(row)):
+            match rule(rows.state_of(row)):
                 case Held():
                     raise NotNow("another_attempt_runs", not_after=sms.expires_at)
                 case Settled():
                     return None
                 case End(outcome, lost):
-                    await _end(connection, row, outcome, lost=lost)
+                    await rows.end(connection, row, outcome, lost=lost)
                     return None
                 case Resume():
                     step = Start()
@@ -200,7 +196,7 @@ class Ledger:
     async def _start(
         self, connection: Any, row: Any, step: Start, *, token: UUID, resumes: bool, asked_at: float
     ) -> Attempt:
-        entry = _lost_entry(row) if step.lost else []
+        entry = rows.lost_entry(row) if step.lost else []
         started = await connection.fetchrow(
             statements.START, row["sms_id"], token, self._lease, resumes, step.reopens, step.lost, LEASE_RAN_OUT, entry
         )
@@ -247,38 +243,6 @@ class Ledger:
         return token
 
 
-async def _end(connection: Any, row: Any, outcome: Outcome, *, lost: bool) -> None:
-    entry = _lost_entry(row) if lost else []
-    ended = (outcome.status, outcome.reason, outcome.message_id, lost, entry, None)
-    await connection.execute(statements.END, row["sms_id"], *ended)
-    event = event_of(
-        outcome,
-        sms_id=row["sms_id"],
-        source_id=row["source_id"],
-        segments=row["segments"],
-        series=row["series"],
-        attempts=row["attempts"],
-        duration_ms=row["duration_ms"],
-        at=row["now"],
-    )
-    _ENDS.labels(outcome.status, outcome.reason or "").inc()
-    log.info("ended", sms_id=str(row["sms_id"]), status=outcome.status, reason=outcome.reason)
-    await _publish(connection, write(event))
-
-
-async def _publish(connection: Any, message: Message | None) -> None:
-    if message is not None:
-        await outbox.write(connection, [outbox.row_of(message, exchange=EVENTS_EXCHANGE)])
-
-
-def _lost_entry(row: Any) -> dict[str, Any]:
-    return marks.entry(row["attempts"], row["attempt_started_at"], "unknown", LEASE_RAN_OUT, None)
-
-
-def _state(row: Any) -> State:
-    return State(**{name: row[name] for name in State.__dataclass_fields__})
-
-
-def _columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
-    """The rows turned into one array per column."""
-    return [list(column) for column in zip(*rows, strict=True)]
+def _columns(lines: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """The lines turned into one array per column."""
+    return [list(column) for column in zip(*lines, strict=True)]

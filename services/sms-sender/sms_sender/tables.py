@@ -4,7 +4,18 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Column, DateTime, Index, LargeBinary, MetaData, Text, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    LargeBinary,
+    MetaData,
+    Text,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
@@ -23,7 +34,8 @@ class Sms(_Table, table=True):
     `claimed`: an attempt runs under a lease. `waiting`: no attempt runs, and the next one may start. The other
     statuses are ends. `attempts` counts those started; `ambiguous`, those whose outcome could not be known; `series`
     goes up when a redrive reopens an end. `claimed_by` is the token of the newest attempt, also after its end.
-    `attempt_log` holds `{number, at, outcome, reason, duration_ms}` of each attempt that ended.
+    `attempt_log` holds `{number, at, outcome, reason, duration_ms}` of each attempt that ended. Of a deleted user's SMS
+    `user_id` and both `phone_…` are erased once it has its end.
     """
 
     __tablename__ = "sms"
@@ -32,6 +44,9 @@ class Sms(_Table, table=True):
             "status IN ('claimed', 'waiting', 'sent', 'failed', 'expired', 'blocked', 'unknown')", name="sms_status"
         ),
         Index("sms_lease_ran_out", "lease_until", postgresql_where=text("status = 'claimed'")),
+        Index("sms_person", "user_id", postgresql_where=text("user_id IS NOT NULL")),
+        Index("sms_waiting_until", "expires_at", postgresql_where=text("status = 'waiting'")),
+        Index("sms_in_doubt", "settled_at", postgresql_where=text("status = 'unknown'")),
     )
 
     sms_id: UUID = Field(primary_key=True)
@@ -44,8 +59,8 @@ class Sms(_Table, table=True):
     critical: bool
     expires_at: datetime = Field(sa_type=_TIME)
     segments: int
-    phone_hash: bytes = Field(sa_type=LargeBinary)
-    phone_last4: str = Field(sa_type=Text)
+    phone_hash: bytes | None = Field(sa_type=LargeBinary)
+    phone_last4: str | None = Field(sa_type=Text)
     status: str = Field(sa_type=Text)
     reason: str | None = Field(sa_type=Text)
     message_id: str | None = Field(sa_type=Text)
@@ -69,3 +84,49 @@ class Closing(_Table, table=True):
     subject: str = Field(sa_type=Text, primary_key=True)
     closed: bool
     decided_at: datetime = Field(sa_type=_TIME)
+    recorded_at: datetime = Field(sa_type=_TIME, sa_column_kwargs={"server_default": text("clock_timestamp()")})
+
+
+class LearnedFact(_Table, table=True):
+    """A fact that has been taken in: a second copy of it changes nothing."""
+
+    __tablename__ = "learned_facts"
+
+    fact_id: UUID = Field(primary_key=True)
+    learned_at: datetime = Field(sa_type=_TIME, sa_column_kwargs={"server_default": text("clock_timestamp()")})
+
+
+class BudgetLimit(_Table, table=True):
+    """How many segments an owner's month may cost; None: as many as it takes."""
+
+    __tablename__ = "budget_limits"
+
+    owner_id: UUID = Field(primary_key=True)
+    monthly_segments: int | None
+    set_at: datetime = Field(sa_type=_TIME)
+
+
+class GatewayPace(_Table, table=True):
+    """The one row that all senders take their permits from: no permit is given for a moment before `total`, and none
+    of the standard lane before `standard`.
+    """
+
+    __tablename__ = "gateway_pace"
+    __table_args__ = (CheckConstraint("single", name="gateway_pace_single"),)
+
+    single: bool = Field(primary_key=True, sa_column_kwargs={"server_default": text("true")})
+    total: datetime = Field(sa_type=_TIME, sa_column_kwargs={"server_default": text("to_timestamp(0)")})
+    standard: datetime = Field(sa_type=_TIME, sa_column_kwargs={"server_default": text("to_timestamp(0)")})
+
+
+class AuditEntry(_Table, table=True):
+    """What a person decided about an SMS, and why."""
+
+    __tablename__ = "audit"
+
+    id: int = Field(sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
+    at: datetime = Field(sa_type=_TIME, sa_column_kwargs={"server_default": text("clock_timestamp()")})
+    by: str = Field(sa_type=Text)
+    action: str = Field(sa_type=Text)
+    sms_id: UUID
+    reason: str = Field(sa_type=Text)
