@@ -4,11 +4,13 @@ Why not the library's transport: docs/decisions/0020-push-transport.md
 """
 
 import asyncio
+import traceback
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import aiohttp
+import structlog
 from prometheus_client import Counter, Histogram
 from spacehub.breaker import Breaker
 from spacehub.retry_after import retry_after
@@ -19,11 +21,16 @@ from push_sender.device import Platform
 from push_sender.fates import Fate, Passing, Reached, Untried
 from push_sender.message import Send
 
+log = structlog.get_logger()
+
 _ANSWERS = Counter("push_sender_messages", "Messages to single devices, by what became of them", ["platform", "fate"])
 _SECONDS = Histogram("push_sender_fcm_seconds", "Time FCM took to answer")
 
 IDLE = 30.0
 """Seconds a connection may idle before we close it; Google keeps them for minutes."""
+
+LONGEST_REST = timedelta(minutes=10)
+"""A lane rests no longer than this at a time, whatever Retry-After says; the message itself waits as long as asked."""
 
 
 class Fcm:
@@ -91,6 +98,10 @@ class Fcm:
             return Answer(Passing("timeout"))
         except (aiohttp.ClientError, OSError):
             return Answer(Passing("connection_lost"))
+        except Exception as fault:  # one message's fault must not hide what became of the others
+            where = traceback.format_tb(fault.__traceback__)
+            log.error("fcm_client_broke", error=type(fault).__name__, where=where)  # its words may quote the message
+            return Answer(Passing("unexpected"))
         answer = read_answer(status, body, retry_in=retry_in)
         if status == 401 and answer.stops == "lane":
             self._access.refused(token)
@@ -114,7 +125,7 @@ class Fcm:
                 self._lane.rest(reason, retry_in=retry_in)
                 platform.undecided()
             case Answer(Passing(reason, retry_in)):
-                self._lane.failed(reason, retry_in=retry_in)
+                self._lane.failed(reason, retry_in=retry_in and min(retry_in, LONGEST_REST))
                 platform.undecided()
             case _:
                 self._lane.succeeded()

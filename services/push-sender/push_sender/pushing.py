@@ -20,7 +20,10 @@ from push_sender.fuse import Fuse
 from push_sender.message import Send, letter_of
 
 CALL = 500
-"""Messages in one call to FCM, at most; calls of one batch go out together."""
+"""Messages in one call to FCM, at most."""
+
+CALLS_AT_ONCE = 4
+"""Of one batch; how many messages are on their way at once is the way to FCM's own limit."""
 
 REMEMBERED = 10_000
 """Pushes whose end is kept in mind, so that a copy that comes soon after does not ring again. Not a promise: what is
@@ -122,8 +125,13 @@ class Pushing:
         while self._lane.state is State.PROBE_DUE and len(fates) < len(sends):
             fates += await self._fcm.send_each([sends[len(fates)]])
         others = sends[len(fates) :]
-        calls = [self._fcm.send_each(others[start : start + CALL]) for start in range(0, len(others), CALL)]
-        for answered in await asyncio.gather(*calls):
+        free = asyncio.Semaphore(CALLS_AT_ONCE)
+
+        async def call(start: int) -> list[Fate]:
+            async with free:
+                return await self._fcm.send_each(others[start : start + CALL])
+
+        for answered in await asyncio.gather(*map(call, range(0, len(others), CALL))):
             fates += answered
         return fates
 

@@ -10,7 +10,7 @@ import pytest
 from push_sender.access import Access, service_account
 from push_sender.device import Device
 from push_sender.fates import Dead, Fate, Passing, Reached, Refused, Untried
-from push_sender.fcm import Fcm, connections, platform_breakers
+from push_sender.fcm import LONGEST_REST, Fcm, connections, platform_breakers
 from push_sender.message import Letter, Send, letter_of
 from push_sender.testing import devices, push_request
 from spacehub.breaker import Breaker, State
@@ -129,6 +129,15 @@ async def test_retry_after_is_handed_on(lane: Lane, simulator: Simulator) -> Non
     await simulator.behave("503", retry_after=42, count=1)
 
     assert await lane.send(devices(1)) == [Passing("unavailable", timedelta(seconds=42))]
+
+
+async def test_lane_does_not_rest_for_days_because_somebody_said_so(lane: Lane, simulator: Simulator) -> None:
+    await simulator.behave("429", retry_after=86_400)
+
+    fates = await lane.send(devices(5))
+
+    assert fates == [Passing("quota_exceeded", timedelta(days=1))] * 5
+    assert lane.breaker.rest_left == LONGEST_REST
 
 
 @pytest.mark.parametrize(
@@ -305,3 +314,19 @@ async def test_no_more_than_so_many_messages_are_on_their_way_at_once(key_file: 
 async def test_call_of_more_than_500_is_a_mistake(lane: Lane) -> None:
     with pytest.raises(ValueError, match="501"):
         await lane.send(devices(501))
+
+
+async def test_fault_of_the_client_is_the_fate_of_one_message(
+    lane: Lane, simulator: Simulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Broken(Letter):
+        def to(self, device: Device) -> bytes:
+            raise ValueError(self.content)
+
+    well, broken = letter_of(push_request(), now=datetime.now(UTC)), Broken("Нууц үг")
+    one, two = devices(2)
+
+    fates = await lane.fcm.send_each([Send(broken, one), Send(well, two)])
+
+    assert fates == [Passing("unexpected"), Reached()]
+    assert "Нууц" not in capsys.readouterr().out
