@@ -1,9 +1,11 @@
 """The command `inbox-api`: the one place that reads the settings and binds the rooms together."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import typer
 from spacehub import database, health, migrating, quiet_hours, running, telemetry
@@ -11,7 +13,7 @@ from spacehub.consuming.subscription import consuming
 from spacehub.forwarder import forwarding, watching
 from spacehub.rabbit import Publisher
 
-from inbox_api.consumers import subscriptions
+from inbox_api.consumers import Queue, subscription
 from inbox_api.drafts import Rules
 from inbox_api.notifying import notify
 from inbox_api.notifying_store import PostgresStore
@@ -25,9 +27,11 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Turns events
 
 
 @app.command()
-def consume() -> None:
+def consume(
+    queues: Annotated[list[Queue] | None, typer.Argument(help="All of them unless some are named.")] = None,
+) -> None:
     """Consume the events of other domains and the outcomes of the senders."""
-    asyncio.run(_consume(_configured("consume")))
+    asyncio.run(_consume(_configured("consume"), queues or list(Queue)))
 
 
 @app.command()
@@ -43,39 +47,42 @@ def migrate() -> None:
     migrating.upgrade(MIGRATIONS, settings.database_url.get_secret_value())
 
 
-async def _consume(settings: Settings) -> None:
+async def _consume(settings: Settings, queues: Sequence[Queue]) -> None:
     url, amqp = settings.database_url.get_secret_value(), settings.amqp_url.get_secret_value()
-    workers = {"critical": settings.critical_workers, "standard": settings.standard_workers, "outcomes": 1}
-    batches = {
-        "critical": settings.critical_batch,
-        "standard": settings.standard_batch,
-        "outcomes": settings.outcomes_batch,
-    }
-    # A pool for each: an OTP never waits for a connection that a bulk run holds.
-    pools = {name: await database.open_pool(url, size=size) for name, size in workers.items()}
     rules = Rules(
         channels=frozenset({"inbox", "sms"}),
         quiet_hours=quiet_hours.parse(settings.quiet_hours),
         phone_key=settings.phone_key,
     )
     publisher = Publisher(amqp, name="inbox-api consume")
-    tasks = {
-        subscription.queue.name: consuming(subscription, url=amqp, publisher=publisher)
-        for subscription in subscriptions(
-            notify_critical=partial(notify, store=PostgresStore(pools["critical"]), rules=rules, clock=_now),
-            notify_standard=partial(notify, store=PostgresStore(pools["standard"]), rules=rules, clock=_now),
-            settle=partial(settle, store=PostgresDeliveries(pools["outcomes"]), clock=_now),
-            batches=batches,
-            workers=workers,
-        )
-    }
+    pools, tasks = [], {}
+    for queue in queues:
+        batch, workers = _sizes(settings)[queue]
+        # A pool for each: an OTP never waits for a connection that a bulk run holds.
+        pool = await database.open_pool(url, size=workers + 1)
+        handlers = {
+            "notify": partial(notify, store=PostgresStore(pool), rules=rules, clock=_now),
+            "settle": partial(settle, store=PostgresDeliveries(pool), clock=_now),
+        }
+        found = subscription(queue, **handlers, batch=batch, workers=workers)
+        tasks[found.queue.name] = consuming(found, url=amqp, publisher=publisher)
+        pools.append(pool)
     checks: dict[str, health.Check] = {
-        "database": partial(database.answers, pools["critical"]),
+        "database": partial(database.answers, pools[0]),
         "broker": publisher.answers,
     }
     await running.run({**tasks, "health": _health(settings, checks)})
     await publisher.close()
-    await asyncio.gather(*(pool.close() for pool in pools.values()))
+    await asyncio.gather(*(pool.close() for pool in pools))
+
+
+def _sizes(settings: Settings) -> Mapping[Queue, tuple[int, int]]:
+    """Of each queue: the batch, in events, and how many batches at the same time."""
+    return {
+        Queue.CRITICAL: (settings.critical_batch, settings.critical_workers),
+        Queue.STANDARD: (settings.standard_batch, settings.standard_workers),
+        Queue.OUTCOMES: (settings.outcomes_batch, 1),
+    }
 
 
 async def _forward(settings: Settings) -> None:

@@ -1,23 +1,21 @@
 """The queues that inbox-api consumes, and which deed each of them feeds."""
 
-from collections.abc import Mapping
+from enum import StrEnum
 
 from spacehub.consuming.settling import Handler
 from spacehub.consuming.subscription import Subscription
 from spacehub.topology import BY_NAME
 
 
-def subscriptions(
-    *,
-    notify_critical: Handler,
-    notify_standard: Handler,
-    settle: Handler,
-    batches: Mapping[str, int],
-    workers: Mapping[str, int],
-) -> list[Subscription]:
-    """The three subscriptions; `batches` and `workers` by the queue's last word."""
-    handlers = {"critical": notify_critical, "standard": notify_standard, "outcomes": settle}
-    return [
-        Subscription(BY_NAME[f"inbox-api.{name}"], handle, batch=batches[name], workers=workers[name])
-        for name, handle in handlers.items()
-    ]
+class Queue(StrEnum):
+    """The queues by their last word: events that must not wait, all others, and what the senders tell."""
+
+    CRITICAL = "critical"
+    STANDARD = "standard"
+    OUTCOMES = "outcomes"
+
+
+def subscription(queue: Queue, *, notify: Handler, settle: Handler, batch: int, workers: int) -> Subscription:
+    """Outcomes are settled, everything else notifies."""
+    handle = settle if queue is Queue.OUTCOMES else notify
+    return Subscription(BY_NAME[f"inbox-api.{queue}"], handle, batch=batch, workers=workers)

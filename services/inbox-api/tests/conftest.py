@@ -69,7 +69,7 @@ class House:
 
     def start(self, verb: str, **settings: str) -> Program:
         """`inbox-api consume` or `forward`."""
-        return self._start(verb, [str(Path(sys.executable).with_name("inbox-api")), verb], settings)
+        return self._start(verb, [str(Path(sys.executable).with_name("inbox-api")), *verb.split()], settings)
 
     async def start_stopping(self, point: str) -> Program:
         """A consumer that has come to `point` with one batch and stands still there."""

@@ -35,6 +35,16 @@ async def test_events_become_requests_for_the_senders(house: House) -> None:
     assert len(await house.inbox.feed(BAT)) == 2
 
 
+async def test_process_for_one_queue_leaves_the_others_alone(house: House) -> None:
+    house.start("consume critical")
+
+    await house.publish(event(bill(), id="bill"), event(otp(), id="otp"))
+
+    await house.takes_in(event(otp(), id="otp"))
+    assert await house.inbox.rows("SELECT event_id FROM events") == [{"event_id": "otp"}]
+    assert await house.broker.count("inbox-api.standard") == 1
+
+
 async def test_outcome_of_the_sender_ends_the_delivery(house: House) -> None:
     house.start("consume")
     house.start("forward")
