@@ -27,11 +27,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from firebase_admin import credentials, messaging
 from push_sender.access import Access
-from push_sender.breaker import Breaker
 from push_sender.device import Device
 from push_sender.fates import Reached
 from push_sender.fcm import Fcm, connections, platform_breakers
 from push_sender.message import Send, letter_of, message_of
+from spacehub.breaker import Breaker
 from spacehub.events.requests import PushRequested
 
 CALL = 500
