@@ -47,6 +47,7 @@ ROOMS: dict[str, dict[str, str]] = {
         "sending": DEED,
         "gateway": OUTSIDE,
         "ledger": OUTSIDE,
+        "pacing": OUTSIDE,
         "rows": OUTSIDE,
         "testing": OUTSIDE,
         "account": THING,
