@@ -8,7 +8,8 @@ from pathlib import Path
 from spacehub_dev.demo.playing import play
 from spacehub_dev.launcher.interrupting import run_until_interrupted
 from spacehub_dev.launcher.locking import AlreadyRunning
-from spacehub_dev.launcher.processes import Plan, Surroundings, whole_system
+from spacehub_dev.launcher.parts import whole_system
+from spacehub_dev.launcher.processes import Plan, Surroundings
 from spacehub_dev.launcher.showing import show
 from spacehub_dev.launcher.starting import SystemFailed
 from spacehub_dev.launcher.system import running_system

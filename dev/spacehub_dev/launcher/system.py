@@ -12,7 +12,8 @@ from spacehub_dev.launcher import endpoints
 from spacehub_dev.launcher.backing import Backing, backing_servers
 from spacehub_dev.launcher.endpoints import Endpoints
 from spacehub_dev.launcher.locking import only_launcher
-from spacehub_dev.launcher.processes import Plan, ProcessSpec, Surroundings, whole_system
+from spacehub_dev.launcher.parts import whole_system
+from spacehub_dev.launcher.processes import Plan, ProcessSpec, Surroundings
 from spacehub_dev.launcher.starting import run_once, start_until_ready
 from spacehub_dev.launcher.supervising import keep_program, keep_server, stop_programs
 from spacehub_dev.provisioning.kept import kept_secret
@@ -92,6 +93,8 @@ async def running_system(
 
         plan = make_plan(
             Surroundings(
+                directory=directory,
+                report=report,
                 amqp_url=backing.amqp_url,
                 management_url=backing.rabbitmq.management_url,
                 databases=backing.databases,

@@ -50,7 +50,7 @@ def migrate() -> None:
 async def _consume(settings: Settings, queues: Sequence[Queue]) -> None:
     url, amqp = settings.database_url.get_secret_value(), settings.amqp_url.get_secret_value()
     rules = Rules(
-        channels=frozenset({"inbox", "sms"}),
+        channels=frozenset({"inbox", "push", "sms"}),
         quiet_hours=quiet_hours.parse(settings.quiet_hours),
         phone_key=settings.phone_key,
     )
