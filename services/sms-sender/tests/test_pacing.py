@@ -87,7 +87,7 @@ async def test_critical_texts_find_room_at_once_in_a_flood_of_bills(pools: list[
 
 async def test_what_nobody_used_is_not_saved_up(pools: list[Pool], pool: Pool) -> None:
     start: datetime = await pool.fetchval(
-        "UPDATE gateway_pace SET total = now() - interval '1 hour', standard = now() - interval '1 hour' RETURNING now()"
+        "UPDATE gateway_pace SET (total, standard) = (now() - interval '1 h', now() - interval '1 h') RETURNING now()"
     )
 
     given = await moments(pools, critical=5, standard=5)
