@@ -4,12 +4,14 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import aio_pika
 
 from spacehub_dev.demo import watching
 from spacehub_dev.demo.comparing import compare, match
+from spacehub_dev.demo.people import Person, count_devices, people, register
 from spacehub_dev.demo.story import Scene, story
 from spacehub_dev.demo.telling import tell
 from spacehub_dev.demo.watching import Seen
@@ -21,14 +23,16 @@ STILL = 1.0
 """Seconds to look on after the last arrival, for messages that should not come."""
 
 
-async def play(endpoints: Mapping[str, Any]) -> int:
+async def play(endpoints: Mapping[str, Any], directory: Path) -> int:
     """Tell the story and print its table; 0 when everything arrived once and nothing else did, else 1."""
-    scenes = story()
-    since = await watching.texts_so_far(endpoints)
+    cast = people()
+    await register(cast, endpoints, directory)
+    scenes = story(*cast)
     published = await _publish(endpoints["amqp_url"], scenes)
-    seen = await _watch(endpoints, scenes, since)
+    seen = await _watch(endpoints, scenes, cast)
     results, surplus = compare(scenes, published, seen)
-    return tell(results, surplus)
+    forgotten = await _dead_are_forgotten(cast, endpoints, directory)
+    return tell(results, surplus, forgotten=forgotten)
 
 
 async def _publish(amqp_url: str, scenes: Sequence[Scene]) -> list[datetime]:
@@ -49,18 +53,19 @@ async def _publish(amqp_url: str, scenes: Sequence[Scene]) -> list[datetime]:
     return times
 
 
-async def _watch(endpoints: Mapping[str, Any], scenes: Sequence[Scene], since: int) -> list[Seen]:
+async def _watch(endpoints: Mapping[str, Any], scenes: Sequence[Scene], cast: Sequence[Person]) -> list[Seen]:
     """Everything that arrived, once all that was promised is there or patience has run out."""
     promised = [expected for scene in scenes for expected in scene.expected]
-    users = sorted({expected.to for expected in promised if expected.channel == "inbox"})
     queues = sorted({expected.to for expected in promised if expected.channel == "dead letter"})
     events = {scene.event["id"] for scene in scenes}
+    tokens = {device.token for person in cast for device in person.devices}
     loop = asyncio.get_running_loop()
     deadline = loop.time() + PATIENCE
     still_until = None
     while True:
-        seen = await watching.texts(endpoints, since=since)
-        seen += await watching.inboxes(endpoints, users)
+        seen = await watching.texts(endpoints, to={person.address for person in cast})
+        seen += await watching.pushes(endpoints, to=tokens)
+        seen += await watching.inboxes(endpoints, [person.user_id for person in cast])
         for queue in queues:
             seen += await watching.dead_letters(endpoints, queue, events)
         if still_until is None and all(match(expected, seen) for expected in promised):
@@ -68,3 +73,16 @@ async def _watch(endpoints: Mapping[str, Any], scenes: Sequence[Scene], since: i
         if loop.time() > (still_until or deadline):
             return seen
         await asyncio.sleep(0.2)
+
+
+async def _dead_are_forgotten(cast: Sequence[Person], endpoints: Mapping[str, Any], directory: Path) -> bool:
+    """Whether each app soon sees its living devices only."""
+    for person in cast:
+        alive = sum(device.alive for device in person.devices)
+        for _ in range(100):
+            if await count_devices(person, endpoints, directory) == alive:
+                break
+            await asyncio.sleep(0.1)
+        else:
+            return False
+    return True

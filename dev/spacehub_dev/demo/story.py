@@ -4,7 +4,6 @@ Dates are made from today's, ids and people afresh, so the story can be told on 
 """
 
 import json
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,15 +12,17 @@ from typing import Any, Literal
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
+from spacehub_dev.demo.people import Person
+
 SAMPLES = Path(__file__).parents[3] / "docs" / "events" / "samples"
 HERE = ZoneInfo("Asia/Ulaanbaatar")
 
-Channel = Literal["sms", "inbox", "dead letter"]
+Channel = Literal["sms", "push", "inbox", "dead letter"]
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """One message that must arrive: by which channel, at which phone, user or queue, with which text."""
+    """One message that must arrive: by which channel, at which phone, device, user or queue, with what."""
 
     channel: Channel
     to: str
@@ -37,24 +38,8 @@ class Scene:
     expected: tuple[Expected, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Somebody of the story: a fresh user id and a fresh number."""
-
-    user_id: str
-    phone: str
-
-    @property
-    def address(self) -> str:
-        """The number as the gateway gets it."""
-        return f"976{self.phone}"
-
-    def recipient(self, spelling: str, **more: str) -> dict[str, str]:
-        return {"user_id": self.user_id, "phone": spelling.format(self.phone[:4], self.phone[4:]), **more}
-
-
-def story() -> list[Scene]:
-    """The scenes, in the order of publication."""
+def story(bat: Person, sarah: Person, dorj: Person) -> list[Scene]:
+    """The scenes, in the order of publication: Bat and Dorj read Mongolian, Sarah English."""
     now = datetime.now(HERE)
     due = (now + timedelta(days=12)).date().isoformat()
     month = now.strftime("%Y-%m")
@@ -62,7 +47,6 @@ def story() -> list[Scene]:
     past_due = (now - timedelta(days=9)).date().isoformat()
     last_month = now.replace(day=1) - timedelta(days=1)
     paid = f"bill-{uuid4()}"
-    bat, sarah, dorj = _person("99"), _person("88"), _person("95")
     months = f"{now.month}-р сарын", now.strftime("%B")
 
     def event(sample: str, **data: Any) -> dict[str, Any]:
@@ -71,8 +55,12 @@ def story() -> list[Scene]:
         envelope["data"] |= data
         return dict(envelope)
 
+    def shown(person: Person, text: str) -> tuple[Expected, ...]:
+        pushes = (Expected("push", device.token, text) for device in person.devices if device.alive)
+        return Expected("inbox", person.user_id, text), *pushes
+
     def told(person: Person, text: str) -> tuple[Expected, ...]:
-        return Expected("sms", person.address, text), Expected("inbox", person.user_id, text)
+        return Expected("sms", person.address, text), *shown(person, text)
 
     def bill_id() -> str:
         return f"bill-{uuid4()}"
@@ -174,7 +162,7 @@ def story() -> list[Scene]:
                 "08-notification-requested.json",
                 recipients=[person.recipient("{}{}") for person in (bat, sarah, dorj)],
             ),
-            tuple(Expected("inbox", person.user_id, announcement) for person in (bat, sarah, dorj)),
+            tuple(expected for person in (bat, sarah, dorj) for expected in shown(person, announcement)),
         ),
         Scene(
             "an event nobody can read",
@@ -182,7 +170,3 @@ def story() -> list[Scene]:
             (Expected("dead letter", "inbox-api.standard.dead", unreadable),),
         ),
     ]
-
-
-def _person(prefix: str) -> Person:
-    return Person(user_id=str(uuid4()), phone=prefix + f"{random.randrange(10**6):06d}")

@@ -12,12 +12,15 @@ WIDTH = 190
 """Columns: every text stands on one line, whole."""
 
 
-def tell(results: Sequence[Result], surplus: Sequence[Seen]) -> int:
-    """Print what each event caused; 0 when all of it and nothing else arrived, else 1."""
+def tell(results: Sequence[Result], surplus: Sequence[Seen], *, forgotten: bool) -> int:
+    """Print what each event caused; 0 when all of it and nothing else arrived, else 1.
+
+    `forgotten`: the device from which the app was removed is gone from the list of its owner.
+    """
     console = Console(width=max(Console().width, WIDTH))
     text = Column("text", no_wrap=True)
     table = Table(
-        "event", "channel", Column("to", no_wrap=True), text, "ms", title="What each phone and inbox received"
+        "event", "channel", Column("to", no_wrap=True), text, "ms", title="What each phone, device and inbox received"
     )
     missing = 0
     for result in results:
@@ -37,7 +40,12 @@ def tell(results: Sequence[Result], surplus: Sequence[Seen]) -> int:
     console.print(table)
     for one in surplus:
         console.print(f"[red]NOT PROMISED:[/red] {one.channel} to {one.to}: {one.text}")
-    if missing or surplus:
+    console.print(
+        "The phone from which the app was removed is gone from its owner's devices."
+        if forgotten
+        else "[red]The phone from which the app was removed is still among its owner's devices.[/red]"
+    )
+    if missing or surplus or not forgotten:
         console.print(f"[red]{missing} missing, {len(surplus)} too many[/red]")
         return 1
     console.print("[green]Everything arrived, once, and nothing else did.[/green]")

@@ -24,21 +24,26 @@ class Seen:
     event: str | None = None
 
 
-async def texts(endpoints: Mapping[str, Any], *, since: int) -> list[Seen]:
-    """The SMS that the carrier took after number `since`."""
+async def texts(endpoints: Mapping[str, Any], *, to: set[str]) -> list[Seen]:
+    """The SMS that the carrier took for the numbers `to`."""
     async with httpx.AsyncClient(trust_env=False) as client:
-        answer = await client.get(f"{endpoints['sms_simulator_url']}/control/messages", params={"since": since})
+        answer = await client.get(f"{endpoints['sms_simulator_url']}/control/messages", params={"since": 0})
     return [
         Seen("sms", message["to"], message["text"], datetime.fromisoformat(message["receivedAt"]))
         for message in answer.json()["messages"]
+        if message["to"] in to
     ]
 
 
-async def texts_so_far(endpoints: Mapping[str, Any]) -> int:
-    """The number after the newest SMS that the carrier has."""
+async def pushes(endpoints: Mapping[str, Any], *, to: set[str]) -> list[Seen]:
+    """What FCM took for the tokens `to`."""
     async with httpx.AsyncClient(trust_env=False) as client:
-        answer = await client.get(f"{endpoints['sms_simulator_url']}/control/messages")
-    return int(answer.json()["next"])
+        answer = await client.get(f"{endpoints['fcm_simulator_url']}/control/messages", params={"since": 0})
+    return [
+        Seen("push", message["token"], message["notification"]["body"], datetime.fromisoformat(message["receivedAt"]))
+        for message in answer.json()["messages"]
+        if message["token"] in to
+    ]
 
 
 async def inboxes(endpoints: Mapping[str, Any], users: list[str]) -> list[Seen]:

@@ -46,7 +46,7 @@ async def _demonstrate(directory: Path) -> int:
     try:
         anyhour = {**os.environ, "QUIET_HOURS": "off", "RATE_LIMIT": "off"}
         async with running_system(directory, report=say, label="demo", keep_data=False, environment=anyhour) as system:
-            code = await play(system.endpoints.content())
+            code = await play(system.endpoints.content(), system.directory)
     except* (AlreadyRunning, ServerUnavailable, SystemFailed) as failures:
         _explain(failures)
         code = 1
