@@ -72,6 +72,15 @@ async def test_every_platform_can_be_registered(client: httpx.AsyncClient, platf
     assert answer.json()["deviceLabel"] is None
 
 
+async def test_a_device_has_the_platform_it_told_last(client: httpx.AsyncClient) -> None:
+    told = [
+        (await client.post("/v2/devices", json={"token": "t", "platform": platform})).json()["platform"]
+        for platform in ("web", "ios")
+    ]
+
+    assert told == ["web", "ios"]
+
+
 async def test_a_label_stays_until_it_is_changed_or_taken_away(client: httpx.AsyncClient) -> None:
     said: list[dict[str, Any]] = [{"deviceLabel": "old"}, {}, {"deviceLabel": "new"}, {"deviceLabel": None}]
 

@@ -18,8 +18,8 @@ from spacehub.events.facts import DeviceDied, DevicesPruneDue, Fact, UserDeleted
 
 from .conftest import ClientOf
 
-USERS = [UUID(int=number + 1) for number in range(3)]
-TOKENS = ["a", "a/b", "../б?#"]
+USERS = [UUID(int=number + 1) for number in range(2)]
+TOKENS = ["a", "../б?#"]
 LONG_AGO = timedelta(days=90)
 
 users, tokens = st.sampled_from(USERS), st.sampled_from(TOKENS)
@@ -192,7 +192,7 @@ class Real:
         return {address.token: user for user, addresses in devices.items() for address in addresses}
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(done=st.lists(deeds, min_size=1, max_size=25))
 async def test_the_registry_holds_what_a_plain_dictionary_would(
     client_of: ClientOf, registry: Registry, pool: "asyncpg.Pool[asyncpg.Record]", done: list[Deed]
