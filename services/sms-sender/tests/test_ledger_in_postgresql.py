@@ -206,8 +206,9 @@ async def test_a_takeover_judges_the_lease_after_the_wait_for_the_lock(ledger: L
     sms = bill()
     await claimed(ledger, sms)
 
+    await pool.execute("UPDATE sms SET lease_until = clock_timestamp() + interval '1 second'")
     async with pool.acquire() as connection, connection.transaction():
-        await connection.execute("UPDATE sms SET lease_until = clock_timestamp() + interval '1 second'")
+        await connection.execute("SELECT FROM sms FOR UPDATE")
         claiming = asyncio.create_task(ledger.claim(sms, segments=1))
         await eventually(lambda: _waits_for_a_lock(pool))
         await eventually(lambda: connection.fetchval("SELECT lease_until < clock_timestamp() FROM sms"))

@@ -1,8 +1,10 @@
 """Handing an SMS over: what each answer of the carrier leads to."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sms_sender.attempts import Attempt
 from sms_sender.fates import CredentialsRefused, GatewayUnavailable, NoAnswer, RateLimited, Refused
 from sms_sender.sending import give_up, send_sms
 from sms_sender.testing.carrier import FakeGateway
@@ -214,6 +216,20 @@ async def test_an_sms_past_its_time_is_not_sent(room: Room) -> None:
 
 async def test_no_call_starts_without_time_to_end_within_the_lease() -> None:
     room, sms = Room(lease=timedelta(seconds=9)), bill()
+
+    with pytest.raises(NotNow):
+        await room.send(sms)
+
+    assert (room.gateway.calls, room.row(sms).status, room.row(sms).attempts) == (0, "waiting", 0)
+
+
+async def test_an_sms_that_expired_while_it_was_claimed_is_not_sent(room: Room) -> None:
+    class SlowLedger(FakeLedger):
+        async def claim(self, sms: SmsRequested, *, segments: int) -> Attempt | None:
+            attempt = await super().claim(sms, segments=segments)
+            return attempt and replace(attempt, valid=timedelta())
+
+    room.ledger, sms = SlowLedger(), otp()
 
     with pytest.raises(NotNow):
         await room.send(sms)
