@@ -1,6 +1,6 @@
 """A broker as tests use it: queues of their own, messages put in and taken out by hand."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,6 +12,7 @@ from aiormq.abc import DeliveredMessage
 from pamqp.commands import Basic
 
 from spacehub import rabbit, topology
+from spacehub.testing.waiting import eventually
 from spacehub.topology import WorkQueue
 
 
@@ -53,12 +54,31 @@ class Broker:
         """How many messages wait in `queue`, not counting those in somebody's hands."""
         return (await self.channel.queue_declare(queue, passive=True)).message_count or 0
 
+    async def holds(self, queue: str, count: int = 1) -> None:
+        """Wait until so many messages wait in `queue`."""
+
+        async def it_does() -> bool:
+            return await self.count(queue) == count
+
+        await eventually(it_does, because=f"{queue} should hold {count}")
+
     async def take(self, queue: str) -> list[DeliveredMessage]:
         """Take all messages that wait in `queue` out of it."""
         taken = []
         while (message := await self.channel.basic_get(queue, no_ack=True, timeout=10)).delivery_tag is not None:
             taken.append(message)
         return taken
+
+
+def headers_of(message: DeliveredMessage) -> dict[str, Any]:
+    """The headers that somebody gave the message, without the broker's count of deliveries."""
+    headers = message.header.properties.headers or {}
+    return {name: value for name, value in headers.items() if name != "x-delivery-count"}
+
+
+def ids_of(messages: Sequence[DeliveredMessage]) -> list[str | None]:
+    """The AMQP message ids, in order."""
+    return [message.header.properties.message_id for message in messages]
 
 
 @asynccontextmanager
