@@ -8,13 +8,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 import pytest
 from fastapi import FastAPI
 from spacehub.health import add_pages
 from spacehub.http_api import LARGEST_BODY, LONGEST_HEAD
+from spacehub.testing.raw_server import Line, raw_server
 from spacehub.testing.serving import served
 from spacehub.testing.waiting import eventually
 from spacehub_dev.provisioning.haproxy import GatewaySettings, find_gateway
@@ -318,6 +319,52 @@ async def test_an_api_that_is_away_is_503_and_the_other_still_there(tmp_path: Pa
     problem(away, 503)
     assert away.headers["retry-after"]
     assert there.status_code == 200
+
+
+@contextmanager
+def _before(port: int, directory: Path, apis: Apis) -> Iterator[Gateway]:
+    """A gateway whose inbox-api is at `port`."""
+    with _gateway(directory, Apis(apis.devices, apis.inbox, apis.devices_port, port)) as gateway:
+        yield gateway
+
+
+class Dropping:
+    """An API that takes every other request and hangs up."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+
+    async def play(self, line: Line) -> None:
+        await line.reader.readuntil(b"\r\n\r\n")
+        self.requests += 1
+        if self.requests % 2 == 0:
+            await line.reply("200 OK")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/v2/notifications"), ("POST", "/v2/notifications/read-all"), ("GET", "/v2/ops/sms")]
+)
+async def test_a_request_that_met_a_dying_api_is_made_again(tmp_path: Path, apis: Apis, method: str, path: str) -> None:
+    async with raw_server(Dropping().play) as api:
+        with _before(urlsplit(api.url).port or 0, tmp_path, apis) as gateway:
+            await gateway.ready()
+            async with gateway.client() as client:
+                statuses = [(await client.request(method, path)).status_code for _ in range(3)]
+
+    assert statuses == [200, 200, 200]
+
+
+async def test_a_call_of_operations_is_never_made_twice(tmp_path: Path, apis: Apis) -> None:
+    dropping = Dropping()
+
+    async with raw_server(dropping.play) as api:
+        with _before(urlsplit(api.url).port or 0, tmp_path, apis) as gateway:
+            await gateway.ready()
+            async with gateway.client() as client:
+                answer = await client.post("/v2/ops/redrive")
+
+    problem(answer, 502)
+    assert dropping.requests == 1
 
 
 async def test_a_client_above_its_rate_is_told_to_wait(tmp_path: Path, apis: Apis) -> None:
