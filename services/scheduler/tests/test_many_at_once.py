@@ -56,10 +56,27 @@ async def test_meeting_on_the_same_new_subjects_in_opposite_order_locks_nobody_o
         back = [told(paid(bill)) for bill in reversed(bills)]
 
         await asyncio.gather(
-            *(learn(events, timetable=Timetable(pool), clock=stage.clock) for events in (forth, back, forth, back))
+            *(
+                learn(events, timetable=Timetable(pool), clock=stage.clock)
+                for events in (forth, back, forth[::-1], back[::-1])
+            )
         )
 
     assert set((await stage.timers()).values()) == {"closed"}
+
+
+async def test_schedulers_at_the_same_time_keep_to_one_rate_together(
+    stage: Stage, pool: "asyncpg.Pool[asyncpg.Record]"
+) -> None:
+    await stage.learn(*(issued(str(number), date(2026, 11, 20)) for number in range(100)))
+    counts = []
+
+    for _ in range(5):
+        stage.clock.moment += timedelta(seconds=1)
+        rounds = [fire(timetable=Timetable(pool), clock=stage.clock, recurring=(), rate=10) for _ in range(6)]
+        counts.append(sum(fired.counts.total() for fired in await asyncio.gather(*rounds)))
+
+    assert counts == [10] * 5
 
 
 @pytest.mark.parametrize("seed", range(5))
