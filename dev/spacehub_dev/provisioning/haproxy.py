@@ -80,5 +80,5 @@ def _in_docker(directory: Path, *, report: Report) -> Sequence[str]:
     name = f"spacehub-{hashlib.sha256(str(directory).encode()).hexdigest()[:12]}-gateway"
     told = GatewaySettings(0, 0, 0, 0).environment
     variables = " ".join(f"-e {variable}" for variable in told)
-    run = f"--rm --name {name} --network host {variables} -v '{GATEWAY}:/gateway:ro' {image} /gateway/start"
+    run = f"--rm --init --name {name} --network host {variables} -v '{GATEWAY}:/gateway:ro' {image} /gateway/start"
     return ["sh", "-c", f"docker rm --force {name} >/dev/null 2>&1; exec docker run {run}"]
