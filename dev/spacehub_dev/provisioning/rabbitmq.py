@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 import shutil
+import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -48,6 +49,7 @@ class PrivateRabbit:
         logs = directory / "logs"
         epmd = [_epmd(), "-port", str(self._ports["epmd"]), "-address", "127.0.0.1"]
         self._epmd = Program("rabbitmq epmd", epmd, directory, logs / "rabbitmq-epmd.log", environment)
+        self._control = str(binaries / "rabbitmqctl")
         server = [str(binaries / "rabbitmq-server")]
         self._server = Program("rabbitmq", server, directory, logs / "rabbitmq.log", environment)
 
@@ -92,6 +94,13 @@ class PrivateRabbit:
 
     def alive(self) -> bool:
         return self._server.alive() and self._epmd.alive()
+
+    def control(self, *arguments: str) -> str:
+        """What `rabbitmqctl` says to `arguments`. Raises CalledProcessError when it refuses."""
+        command = [self._control, "--node", self._node, "--timeout", "30", *arguments]
+        environment = self._environment()
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, cwd=self._home)
+        return done.stdout
 
     def discard(self) -> None:
         """Kill it and its epmd, delete its data and give its ports back."""

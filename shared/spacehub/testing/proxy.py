@@ -2,26 +2,31 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit, urlunsplit
 
 
 class Proxy:
-    """`url` leads to the server through the proxy; `connections` counts those accepted so far."""
+    """`url` leads to the server through the proxy (at `port`, or any); `connections` counts those accepted so far."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, *, port: int = 0) -> None:
         self._parts = urlsplit(target)
         self._lines: set[_Line] = set()
         self._server: asyncio.Server | None = None
-        self._port = 0
+        self._port = port
         self._blocked = False
         self.connections = 0
+        self.delay = 0.0
+        """Seconds by which everything that the server says comes later."""
+        self.loses: Callable[[bytes], bool] = lambda _: False
+        """Asked of everything that the server says: True cuts the connection instead of passing it on."""
 
     @property
     def url(self) -> str:
         credentials = self._parts.netloc.rpartition("@")[0]
-        return urlunsplit(self._parts._replace(netloc=f"{credentials}@127.0.0.1:{self._port}"))
+        place = f"127.0.0.1:{self._port}"
+        return urlunsplit(self._parts._replace(netloc=f"{credentials}@{place}" if credentials else place))
 
     async def open(self) -> None:
         """Let connections in (again), at the same port."""
@@ -58,21 +63,32 @@ class Proxy:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        line = _Line((reader, writer), await asyncio.open_connection(self._parts.hostname, self._parts.port))
+        try:
+            there = await asyncio.open_connection(self._parts.hostname, self._parts.port)
+        except OSError:
+            writer.transport.abort()
+            return
+        line = _Line((reader, writer), there, self._is_lost)
         if not self._blocked:
             line.flowing.set()
         self._lines.add(line)
         await line.carry()
         self._lines.discard(line)
 
+    async def _is_lost(self, answer: bytes) -> bool:
+        if self.delay:
+            await asyncio.sleep(self.delay)
+        return self.loses(answer)
+
 
 End = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class _Line:
-    def __init__(self, here: End, there: End) -> None:
+    def __init__(self, here: End, there: End, is_lost: Callable[[bytes], Awaitable[bool]]) -> None:
         self._here = here
         self._there = there
+        self._is_lost = is_lost
         self.flowing = asyncio.Event()
         self.over = asyncio.Event()
 
@@ -89,6 +105,9 @@ class _Line:
         with contextlib.suppress(OSError):
             while data := await source.read(65536):
                 await self.flowing.wait()
+                if source is self._there[0] and await self._is_lost(data):
+                    self.cut()
+                    return
                 sink.write(data)
                 await sink.drain()
         sink.close()

@@ -1,0 +1,34 @@
+"""`python -m tests.faults [NAME…]`: run the experiments; all of them write docs/faults.md."""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.faults.experiments import BY_NAME, EXPERIMENTS
+from tests.faults.running import run_all
+
+
+async def main(names: list[str], directory: Path, *, verbose: bool) -> int:
+    chosen = [BY_NAME[name] for name in names] or EXPERIMENTS
+    results = []
+    report = print if verbose else lambda _: None
+    async for result in run_all(chosen, directory, report=report):
+        print(result.line, flush=True)
+        for problem in result.counts.problems[:10]:
+            print(f"    {problem}", flush=True)
+        results.append(result)
+    return 0 if all(result.counts.hold for result in results) else 1
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="an experiment's name; none: all of them")
+    parser.add_argument("--verbose", action="store_true", help="say what the launcher does")
+    arguments = parser.parse_args()
+    if unknown := [name for name in arguments.names if name not in BY_NAME]:
+        sys.exit(f"no such experiment: {', '.join(unknown)}; there are:\n  " + "\n  ".join(BY_NAME))
+    with tempfile.TemporaryDirectory(prefix="spacehub-faults-") as place:
+        Path(place).chmod(0o711)
+        sys.exit(asyncio.run(main(arguments.names, Path(place) / "system", verbose=arguments.verbose)))

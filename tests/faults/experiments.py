@@ -1,0 +1,169 @@
+"""The experiments: what is offered, what goes wrong, and which ends that explains."""
+
+from dataclasses import dataclass, field
+
+from tests.faults import carrier_faults, faults, server_faults
+from tests.faults.faults import Fault
+from tests.faults.load import Load
+from tests.faults.world import Setting
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One fault under load. `allowed` and `dead` are the ends and dead letters that it explains; `patience` is how
+    many seconds everything may take to come to its end once it is healed. The short form is part of `make test`."""
+
+    name: str
+    title: str
+    fault: Fault
+    load: Load = field(default_factory=Load)
+    allowed: frozenset[str] = frozenset()
+    dead: int = 0
+    patience: float = 120.0
+    setting: Setting = field(default_factory=Setting)
+    short: bool = False
+
+
+IN_DOUBT = frozenset({"sms unknown"})
+"""What a fault explains that takes away a sender, its database or its answers between claim and record."""
+
+PROCESSES = (
+    "inbox-api consume",
+    "inbox-api consume critical",
+    "inbox-api forward",
+    "sms-sender consume",
+    "sms-sender forward",
+    "push-sender consume",
+    "devices-api serve",
+    "devices-api consume",
+    "scheduler consume",
+    "scheduler fire",
+    "scheduler forward",
+    "topology keep",
+)
+
+KILLS = [
+    Experiment(
+        f"kill {name}",
+        f"kill -9 of `{name}`",
+        faults.killed(name),
+        load=Load(seed=seed),
+        allowed=IN_DOUBT if name.startswith("sms-sender consume") else frozenset(),
+        short=name in ("sms-sender consume", "inbox-api forward"),
+    )
+    for seed, name in enumerate(PROCESSES, start=10)
+]
+
+RESTARTS = [
+    Experiment(
+        "rolling restarts", "SIGTERM for every process in turn", faults.rolling_restarts, Load(300, 600, 30, seed=31)
+    ),
+    Experiment(
+        "three forwarders",
+        "three forwarders of inbox-api, one killed every 5 s",
+        faults.three_forwarders(kills=6, every=5),
+        Load(300, 900, 40, seed=32),
+    ),
+    Experiment("poison", "100 messages that nobody can read", faults.poison(100), Load(seed=33), dead=150, short=True),
+    Experiment("redrive twice", "two redrives at once, one killed half-way", faults.redriven_twice(100), Load(seed=34)),
+]
+
+SERVERS = [
+    Experiment(
+        "kill broker",
+        "kill -9 of RabbitMQ in mid-publish",
+        server_faults.broker_killed,
+        Load(seed=41),
+        allowed=IN_DOUBT,
+        short=True,
+    ),
+    Experiment(
+        "freeze broker",
+        "SIGSTOP of RabbitMQ for 30 s",
+        server_faults.broker_suspended(30),
+        Load(seed=42),
+        allowed=IN_DOUBT,
+    ),
+    Experiment("memory alarm", "RabbitMQ's memory alarm", server_faults.memory_alarm, Load(seed=43)),
+    Experiment("disk alarm", "RabbitMQ's disk alarm", server_faults.disk_alarm, Load(seed=44)),
+    Experiment(
+        "binding deleted",
+        "the binding of `sms.critical` is deleted",
+        server_faults.binding_deleted("spacehub.deliveries", "sms-sender.critical", "sms.critical"),
+        Load(seed=45),
+    ),
+    Experiment(
+        "event binding deleted",
+        "the binding of `otp.requested` is deleted",
+        server_faults.binding_deleted("spacehub.events", "inbox-api.critical", "otp.requested"),
+        Load(seed=46),
+    ),
+    Experiment(
+        "kill database",
+        "kill -9 of PostgreSQL",
+        server_faults.database_killed,
+        Load(seed=47),
+        allowed=IN_DOUBT,
+        short=True,
+    ),
+    Experiment(
+        "slow database", "every answer of PostgreSQL 500 ms late", server_faults.database_slow(0.5, 15), Load(seed=48)
+    ),
+    Experiment(
+        "unheard commits",
+        "the connection is cut when PostgreSQL says COMMIT",
+        server_faults.commits_unheard(10, 10),
+        Load(150, 300, 40, seed=49),
+        allowed=IN_DOUBT,
+    ),
+]
+
+CARRIER = [
+    Experiment("gateway 500", "the gateway answers 500", carrier_faults.gateway("500", 10), Load(seed=61)),
+    Experiment(
+        "gateway 503",
+        "the gateway answers 503, Retry-After 3",
+        carrier_faults.gateway("503", 10, retry_after=3),
+        Load(seed=62),
+    ),
+    Experiment(
+        "gateway 429",
+        "the gateway answers 429, Retry-After 5",
+        carrier_faults.gateway("429", 10, retry_after=5),
+        Load(seed=63),
+    ),
+    Experiment("gateway 401", "the gateway refuses our password", carrier_faults.gateway("401", 10), Load(seed=64)),
+    Experiment(
+        "gateway hangs",
+        "the gateway takes connections and says nothing",
+        carrier_faults.gateway("hang", 20),
+        Load(seed=65),
+        allowed=IN_DOUBT,
+    ),
+    Experiment(
+        "gateway down",
+        "nothing listens at the gateway's address for two minutes",
+        carrier_faults.gateway_down(120),
+        Load(seed=66),
+        patience=240,
+    ),
+    Experiment(
+        "gateway garbage",
+        "the gateway takes the text and answers rubbish",
+        carrier_faults.gateway("garbage", 5),
+        Load(seed=67),
+        allowed=IN_DOUBT,
+    ),
+    Experiment(
+        "gateway resets",
+        "the gateway takes the text, then resets the connection",
+        carrier_faults.gateway("accept_then_reset", 5),
+        Load(seed=68),
+        allowed=IN_DOUBT,
+        short=True,
+    ),
+]
+
+EXPERIMENTS = [*KILLS, *SERVERS, *RESTARTS, *CARRIER]
+
+BY_NAME = {experiment.name: experiment for experiment in EXPERIMENTS}

@@ -1,0 +1,140 @@
+"""Faults of our own processes and commands: killed, restarted, doubled, or fed with poison.
+
+Each is injected, lasts for its while and is healed; it answers what happened, for the report.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from itertools import cycle
+from time import monotonic
+
+from spacehub.testing.waiting import eventually
+from spacehub_dev.launcher.processes import BIN
+from spacehub_dev.launcher.supervising import keep_program
+from spacehub_dev.provisioning.ports import release_port, reserve_port
+from spacehub_dev.provisioning.program import Program
+
+from tests.faults.load import Offering
+from tests.faults.world import World, names_of, spec_of
+
+Fault = Callable[[World, Offering], Awaitable[str]]
+"""Called when a third of the load is confirmed; when it returns, the fault is over."""
+
+
+def killed(name: str) -> Fault:
+    """kill -9 of one process; the launcher starts it again."""
+
+    async def fault(world: World, _: Offering) -> str:
+        began = monotonic()
+        program = world.system.programs[name]
+        before = program.pid
+        await asyncio.to_thread(program.kill)
+        await _back(world, name, before)
+        return f"ready again after {monotonic() - began:.1f} s"
+
+    return fault
+
+
+async def rolling_restarts(world: World, _: Offering) -> str:
+    """SIGTERM for one process after the other, the next when the one before is ready again."""
+    began = monotonic()
+    for name in names_of(world):
+        program = world.system.programs[name]
+        before = program.pid
+        program.terminate()
+        await _back(world, name, before)
+    return f"{len(names_of(world))} processes restarted in {monotonic() - began:.0f} s"
+
+
+async def _back(world: World, name: str, before: int | None) -> None:
+    program = world.system.programs[name]
+    await eventually(lambda: program.pid not in (None, before), within=40, because=f"{name} should be back")
+    await world.ready(name)
+
+
+def three_forwarders(*, kills: int, every: float) -> Fault:
+    """Two more forwarders of inbox-api; then one of the three is killed again and again."""
+
+    async def fault(world: World, _: Offering) -> str:
+        name = "inbox-api forward"
+        async with _another(world, name, 2) as second, _another(world, name, 3) as third:
+            victims = cycle([world.system.programs[name], second, third])
+            for _number, victim in zip(range(kills), victims, strict=False):
+                await asyncio.sleep(every)
+                await asyncio.to_thread(victim.kill)
+        await world.ready(name)
+        return f"{kills} kills, one every {every:g} s"
+
+    return fault
+
+
+@asynccontextmanager
+async def _another(world: World, name: str, number: int) -> AsyncIterator[Program]:
+    """One more process like `name`, started again whenever it ends."""
+    spec = spec_of(world, name)
+    port = reserve_port()
+    prefix = name.split()[0].replace("-", "_").upper()
+    directory = world.system.directory
+    told = {**os.environ, **dict(world.setting.environment), **spec.environment, f"{prefix}_HEALTH_PORT": str(port)}
+    log = directory / "logs" / f"{name.replace(' ', '-')}-{number}.log"
+    program = Program(f"{name} {number}", spec.command, directory, log, told, cwd=directory)
+    program.start()
+    keeping = asyncio.create_task(keep_program(program, restarted=lambda: None, report=lambda _: None))
+    try:
+        yield program
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+        await asyncio.to_thread(program.stop)
+        release_port(port)
+
+
+def poison(count: int) -> Fault:
+    """So many messages that nobody can read, half of them where codes arrive, half where bills do."""
+    nobody = b'{"specversion":"1.0","id":"1","source":"/x","type":"mn.spacehub.nonsense","data":{}}'
+    bodies = [b"{", b"[]", b"\xff\xfe", nobody]
+
+    async def fault(world: World, _: Offering) -> str:
+        for number in range(count):
+            key = "otp.requested" if number % 2 else "bill.issued"
+            body = bodies[number // 2 % len(bodies)]
+            assert await world.client.put(body, f"poison-{number}", exchange="spacehub.events", key=key)
+        return f"{count} messages that are no event"
+
+    return fault
+
+
+def redriven_twice(letters: int) -> Fault:
+    """Bills lie among the dead letters; two redrives at once, one of them killed half-way; then a third."""
+
+    async def fault(world: World, offering: Offering) -> str:
+        dead = "inbox-api.standard.dead"
+        told = {"x-reason": "unexpected: RuntimeError", "x-attempts": 6, "x-origin-queue": "inbox-api.standard"}
+        for bill in offering.bills(letters, seed=99):
+            await world.client.publish(offering, bill, exchange="", key=dead, headers=told)
+        killed, other = [_redrive(world, number) for number in (1, 2)]
+        killed.start()
+        other.start()
+        await eventually(lambda: _left(world, dead, letters // 2), within=60, every=0.1)
+        await asyncio.to_thread(killed.kill)
+        await eventually(lambda: not other.alive(), within=60)
+        last = _redrive(world, 3)
+        last.start()
+        await eventually(lambda: not last.alive(), within=60)
+        return f"{letters} dead bills; the second redrive said `{other.last_lines()}`, the last `{last.last_lines()}`"
+
+    return fault
+
+
+def _redrive(world: World, number: int) -> Program:
+    command = [str(BIN / "spacehub"), "dead", "redrive", "inbox-api.standard", "--rate", "20"]
+    log = world.system.directory / "logs" / f"redrive-{number}.log"
+    told = {**os.environ, "SPACEHUB_AMQP_URL": world.amqp_url, "PYTHONUNBUFFERED": "1"}
+    return Program(f"redrive {number}", command, world.system.directory, log, told, cwd=world.system.directory)
+
+
+async def _left(world: World, queue: str, most: int) -> bool:
+    """Whether `queue` holds no more than so many."""
+    return (await world.queues())[queue] <= most

@@ -1,0 +1,109 @@
+"""Runs experiments: a system for each setting, load, fault, quiet, and the count."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+
+import asyncpg
+import httpx
+from spacehub_dev.provisioning.servers import Report
+
+from tests.faults import checking
+from tests.faults.checking import Counts
+from tests.faults.experiments import Experiment
+from tests.faults.load import Offering
+from tests.faults.world import World, open_world
+
+STILL = 2.0
+"""Seconds for which it must stay quiet, longer than the broker's numbers are old."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One experiment as it went. `happened` is the fault's own word."""
+
+    experiment: Experiment
+    happened: str
+    counts: Counts
+    seconds: float
+
+    @property
+    def line(self) -> str:
+        """The result on one line of a terminal."""
+        counts = self.counts
+        told = (
+            f"lost {counts.lost}, recovered {counts.recovered}, unexpected {counts.unexpected},"
+            f" duplicated {counts.duplicated}, in doubt {counts.ambiguous}"
+        )
+        held = "holds" if counts.hold else "DOES NOT HOLD"
+        return f"{self.experiment.name}: {held}; {told}; {self.happened}; {self.seconds:.0f} s"
+
+
+async def run(world: World, experiment: Experiment) -> Result:
+    """Offer the load, let the fault happen when a third of it is confirmed, wait for the end, and count."""
+    began = monotonic()
+    await world.behave()
+    await world.forget_texts()
+    await checking.observe(world.amqp_url)
+    await checking.observed(world.amqp_url)
+    offering = Offering(f"/faults/{experiment.name.replace(' ', '-')}/{began:.0f}")
+    loading = asyncio.create_task(world.client.offer(offering, experiment.load))
+    problems = []
+    try:
+        await world.confirmed(offering, experiment.load.size // 3)
+        happened = await experiment.fault(world, offering)
+        healed = datetime.now(UTC)
+        async with asyncio.timeout(experiment.patience):
+            await loading
+    finally:
+        loading.cancel()
+    if not await _quiet(world, offering, within=experiment.patience):
+        problems.append(f"not quiet within {experiment.patience:g} s")
+    seen = await checking.gather(world, offering)
+    counts = checking.count(offering, seen, allowed=experiment.allowed, dead=experiment.dead, healed=healed)
+    counts.problems += problems
+    await _clean(world, seen.dead)
+    return Result(experiment, happened, counts, monotonic() - began)
+
+
+async def run_all(experiments: Sequence[Experiment], directory: Path, *, report: Report) -> AsyncIterator[Result]:
+    """Run them in order of their settings, each setting on a system of its own; a failure gets the next a new one."""
+    settings = list(dict.fromkeys(experiment.setting for experiment in experiments))
+    for setting in settings:
+        async with AsyncExitStack() as stack:
+            world: World | None = None
+            for experiment in (one for one in experiments if one.setting == setting):
+                if world is None:
+                    world = await stack.enter_async_context(open_world(directory, report=report, setting=setting))
+                result = await run(world, experiment)
+                yield result
+                if not result.counts.hold:
+                    await stack.aclose()
+                    world = None
+
+
+async def _quiet(world: World, offering: Offering, *, within: float) -> bool:
+    """Whether it becomes quiet in time and stays so for a while."""
+    deadline = monotonic() + within
+    since: float | None = None
+    while monotonic() < deadline:
+        try:
+            async with asyncio.timeout(10):
+                still = await checking.quiet(world, offering)
+        except (TimeoutError, OSError, asyncpg.PostgresError, httpx.HTTPError):
+            still = False
+        since = (since or monotonic()) if still else None
+        if since is not None and monotonic() - since > STILL:
+            return True
+        await asyncio.sleep(0.25)
+    return False
+
+
+async def _clean(world: World, dead: Iterable[str]) -> None:
+    """Leave no dead letters to the next experiment."""
+    for name in dead:
+        await world.manage("DELETE", f"/api/queues/%2F/{name}/contents")
