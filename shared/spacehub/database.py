@@ -15,21 +15,23 @@ _CODECS = {"jsonb": (json.dumps, json.loads)}
 COMMAND_TIMEOUT = 30.0
 """Seconds a statement may take before the database counts as away."""
 
+_SERVER_SETTINGS = {"timezone": "UTC", "idle_in_transaction_session_timeout": "60000"}
+
 _AWAY = (
     OSError,
     TimeoutError,
     asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.SerializationError,
+    asyncpg.OperatorInterventionError,  # shut down, crashed, starting, statement cancelled
+    asyncpg.InsufficientResourcesError,  # disk, memory or connections used up
+    asyncpg.TransactionRollbackError,  # deadlocks, serialization
+    asyncpg.PostgresSystemError,
     asyncpg.LockNotAvailableError,
-    asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.DiskFullError,
-    asyncpg.OutOfMemoryError,
+    asyncpg.ReadOnlySQLTransactionError,  # a standby
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.InvalidAuthorizationSpecificationError,  # passwords in the middle of a change: no message's fault
+    asyncpg.InvalidCatalogNameError,
 )
+"""The database's own condition, as against what is wrong with a statement or its values."""
 
 
 async def open_pool(url: str, *, size: int = 10) -> "asyncpg.Pool[asyncpg.Record]":
@@ -42,7 +44,7 @@ async def open_pool(url: str, *, size: int = 10) -> "asyncpg.Pool[asyncpg.Record
         timeout=5.0,
         init=_prepare,
         max_inactive_connection_lifetime=60.0,
-        server_settings={"timezone": "UTC", "idle_in_transaction_session_timeout": "60000"},
+        server_settings=_SERVER_SETTINGS,
     )
 
 
@@ -50,7 +52,7 @@ async def connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":
     """One connection of its own, prepared like those of a pool. Raises Away."""
     async with mapped():
         connection = await asyncpg.connect(
-            plain_url(url), command_timeout=COMMAND_TIMEOUT, timeout=5.0, server_settings={"timezone": "UTC"}
+            plain_url(url), command_timeout=COMMAND_TIMEOUT, timeout=5.0, server_settings=_SERVER_SETTINGS
         )
         await _prepare(connection)
     return connection

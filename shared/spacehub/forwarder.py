@@ -6,7 +6,6 @@ a database connection and a broker connection each, so a critical row never wait
 """
 
 import asyncio
-from collections import Counter as Tally
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,7 +18,7 @@ from prometheus_client import Counter, Gauge
 from spacehub import database, outbox
 from spacehub.errors import Away
 from spacehub.outbox import Lane
-from spacehub.rabbit import Confirm, Outgoing, Publisher
+from spacehub.rabbit import Confirm, Outgoing
 from spacehub.running import Backoff, Task, happens
 
 log = structlog.get_logger()
@@ -31,6 +30,8 @@ POLL = {"critical": 1.0, "standard": 0.05}
 """Seconds between looks into an empty lane; the critical lane is woken by NOTIFY besides."""
 PUSH_BACK = timedelta(seconds=30)
 """How long a row that no queue is bound for waits for its next try."""
+ASIDE = timedelta(seconds=5)
+"""How long a row that the broker refused stands aside, so that rows for other queues are not stuck behind it."""
 
 _FORWARDED = Counter("spacehub_outbox_forwarded", "Outbox rows published, by the broker's answer", ["lane", "confirm"])
 _OLDEST = Gauge("spacehub_outbox_oldest_seconds", "Age of the oldest outbox row that is due", ["lane"])
@@ -42,7 +43,9 @@ FROM outbox WHERE lane = $1 AND available_at <= now()
 ORDER BY available_at, id LIMIT $2
 FOR UPDATE SKIP LOCKED"""
 _DELETE = "DELETE FROM outbox WHERE id = ANY($1::bigint[])"
-_PUSH_BACK = "UPDATE outbox SET available_at = now() + $2::interval, returns = returns + 1 WHERE id = ANY($1::bigint[])"
+_PUSH_BACK = """
+UPDATE outbox SET available_at = clock_timestamp() + $2::interval, returns = returns + $3
+WHERE id = ANY($1::bigint[])"""
 _LAG = """
 SELECT lane, count(*) AS waiting, extract(epoch FROM now() - min(available_at))::float AS oldest
 FROM outbox WHERE available_at <= now() GROUP BY lane"""
@@ -56,11 +59,12 @@ class Publishing(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Forwarded:
-    """What one round did: rows taken, published for good, and returned by the broker as unroutable."""
+    """What one round did: rows taken, published for good, returned by the broker as unroutable, and refused."""
 
     taken: int
     acked: int
     returned: int
+    refused: int
 
 
 async def forward(connection: Any, *, lane: Lane, publisher: Publishing, batch: int = BATCH) -> Forwarded:
@@ -68,27 +72,31 @@ async def forward(connection: Any, *, lane: Lane, publisher: Publishing, batch: 
     async with connection.transaction():
         rows = await connection.fetch(_TAKE, lane, batch)
         if not rows:
-            return Forwarded(0, 0, 0)
+            return Forwarded(0, 0, 0, 0)
         confirms = await publisher.publish([_outgoing(row) for row in rows], within=GIVE_UP)
-        answers = list(zip((row["id"] for row in rows), confirms, strict=True))
-        acked = [number for number, confirm in answers if confirm is Confirm.ACKED]
-        returned = [number for number, confirm in answers if confirm is Confirm.RETURNED]
-        if acked:
+        ended: dict[Confirm, list[int]] = {confirm: [] for confirm in Confirm}
+        for row, confirm in zip(rows, confirms, strict=True):
+            ended[confirm].append(row["id"])
+        if acked := ended[Confirm.ACKED]:
             await connection.execute(_DELETE, acked)
-        if returned:
-            await connection.execute(_PUSH_BACK, returned, PUSH_BACK)
-    for confirm, count in Tally(confirms).items():
-        _FORWARDED.labels(lane, confirm.value).inc(count)
+        if returned := ended[Confirm.RETURNED]:
+            await connection.execute(_PUSH_BACK, returned, PUSH_BACK, 1)
+        if refused := ended[Confirm.REFUSED]:
+            await connection.execute(_PUSH_BACK, refused, ASIDE, 0)
+    for confirm, ids in ended.items():
+        _FORWARDED.labels(lane, confirm.value).inc(len(ids))
     for row, confirm in zip(rows, confirms, strict=True):
         if confirm is Confirm.RETURNED:
             log.error("unroutable", exchange=row["exchange"], routing_key=row["routing_key"], id=row["message_id"])
-    if len(acked) + len(returned) < len(rows):
+    if refused:
+        log.error("refused", lane=lane, rows=len(refused))
+    if ended[Confirm.UNCERTAIN]:
         raise Away("rabbitmq: not every message was confirmed")
-    return Forwarded(taken=len(rows), acked=len(acked), returned=len(returned))
+    return Forwarded(taken=len(rows), acked=len(acked), returned=len(returned), refused=len(refused))
 
 
-def forwarding(lane: Lane, *, database_url: str, publisher: Publisher) -> Task:
-    """A long task that empties one lane of the outbox."""
+def forwarding(lane: Lane, *, database_url: str, publisher: Publishing, poll: float | None = None) -> Task:
+    """A long task that empties one lane of the outbox, looking every `poll` seconds whether there is more."""
 
     async def keep_forwarding(stopping: asyncio.Event) -> None:
         backoff = Backoff()
@@ -96,7 +104,7 @@ def forwarding(lane: Lane, *, database_url: str, publisher: Publisher) -> Task:
             try:
                 connection = await database.connect(database_url)
                 try:
-                    await _empty(connection, lane, publisher, stopping, backoff)
+                    await _empty(connection, lane, publisher, stopping, backoff, POLL[lane] if poll is None else poll)
                 finally:
                     await _close(connection)
             except Away as away:
@@ -109,20 +117,26 @@ def forwarding(lane: Lane, *, database_url: str, publisher: Publisher) -> Task:
 async def _empty(
     connection: "asyncpg.Connection[asyncpg.Record]",
     lane: Lane,
-    publisher: Publisher,
+    publisher: Publishing,
     stopping: asyncio.Event,
     backoff: Backoff,
+    poll: float,
 ) -> None:
     wake = asyncio.Event()
-    async with database.mapped():
-        if lane == "critical":
-            await connection.add_listener(outbox.WAKE_UP, lambda *_: wake.set())
-        while not stopping.is_set():
-            wake.clear()
-            done = await forward(connection, lane=lane, publisher=publisher)
-            backoff.reset()
-            if done.taken < BATCH:
-                await happens(wake, within=POLL[lane])
+    stop = asyncio.create_task(stopping.wait())
+    stop.add_done_callback(lambda _: wake.set())
+    try:
+        async with database.mapped():
+            if lane == "critical":
+                await connection.add_listener(outbox.WAKE_UP, lambda *_: wake.set())
+            while not stopping.is_set():
+                wake.clear()
+                done = await forward(connection, lane=lane, publisher=publisher)
+                backoff.reset()
+                if done.taken < BATCH and not stopping.is_set():
+                    await happens(wake, within=poll)
+    finally:
+        stop.cancel()
 
 
 def watching(*, database_url: str, every: float = 5.0) -> Task:
