@@ -7,18 +7,28 @@ import tempfile
 from pathlib import Path
 
 from tests.faults.experiments import BY_NAME, EXPERIMENTS
+from tests.faults.otp_first import measure
+from tests.faults.reporting import write_experiments
 from tests.faults.running import run_all
+
+OTP_FIRST = "otp first"
 
 
 async def main(names: list[str], directory: Path, *, verbose: bool) -> int:
-    chosen = [BY_NAME[name] for name in names] or EXPERIMENTS
-    results = []
+    chosen = [BY_NAME[name] for name in names if name != OTP_FIRST] if names else EXPERIMENTS
+    results, measured = [], []
     report = print if verbose else lambda _: None
     async for result in run_all(chosen, directory, report=report):
         print(result.line, flush=True)
         for problem in result.counts.problems[:10]:
             print(f"    {problem}", flush=True)
         results.append(result)
+    if not names or OTP_FIRST in names:
+        async for found in measure(directory, report=report):
+            print(found.line, flush=True)
+            measured.append(found)
+    if not names:
+        write_experiments(results, measured)
     return 0 if all(result.counts.hold for result in results) else 1
 
 
@@ -27,7 +37,7 @@ if __name__ == "__main__":
     parser.add_argument("names", nargs="*", metavar="NAME", help="an experiment's name; none: all of them")
     parser.add_argument("--verbose", action="store_true", help="say what the launcher does")
     arguments = parser.parse_args()
-    if unknown := [name for name in arguments.names if name not in BY_NAME]:
+    if unknown := [name for name in arguments.names if name not in {OTP_FIRST, *BY_NAME}]:
         sys.exit(f"no such experiment: {', '.join(unknown)}; there are:\n  " + "\n  ".join(BY_NAME))
     with tempfile.TemporaryDirectory(prefix="spacehub-faults-") as place:
         Path(place).chmod(0o711)

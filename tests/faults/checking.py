@@ -19,6 +19,8 @@ CHANNELS: Mapping[Kind, Sequence[str]] = {"otp.requested": ("sms",), "bill.issue
 """The deliveries that each event causes."""
 ALWAYS = frozenset({"inbox sent", "push failed no_devices", "sms sent"})
 """The ends that need no fault to explain them: these tenants have registered no device."""
+MOST_TEXTS: Mapping[Kind, int] = {"otp.requested": 2, "bill.issued": 1}
+"""However great the doubt: a code is sent once more, anything else never."""
 NUMBER = re.compile(r"(?:код: |₮)([\d,]+)")
 OBSERVED = "faults.observed"
 _TIMEOUT = 10.0
@@ -84,7 +86,7 @@ def count(offering: Offering, seen: Evidence, *, allowed: Iterable[str], dead: i
             if not {end, f"{channel} {delivery['status']}"} & explained:
                 counts.wonder(f"{what}: {end}")
             if channel == "sms":
-                _judge_sms(counts, what, delivery, seen, texts=seen.texts[event.number])
+                _judge_sms(counts, what, delivery, seen, texts=seen.texts[event.number], most=MOST_TEXTS[event.kind])
             if delivery["status"] == "sent" and confirmed <= healed < delivery["ended_at"]:
                 counts.recovered += 1
     offered = {event.number for event in offering.events.values()}
@@ -95,7 +97,7 @@ def count(offering: Offering, seen: Evidence, *, allowed: Iterable[str], dead: i
     return counts
 
 
-def _judge_sms(counts: Counts, what: str, delivery: Any, seen: Evidence, *, texts: int) -> None:
+def _judge_sms(counts: Counts, what: str, delivery: Any, seen: Evidence, *, texts: int, most: int) -> None:
     sms_id = str(delivery["id"])
     row = seen.ledger.get(sms_id)
     if row is None:
@@ -103,7 +105,7 @@ def _judge_sms(counts: Counts, what: str, delivery: Any, seen: Evidence, *, text
     ambiguous = row["ambiguous"]
     counts.ambiguous += ambiguous
     counts.duplicated += max(0, texts - 1)
-    if texts > 1 + ambiguous:
+    if texts > min(most, 1 + ambiguous):
         counts.problems.append(f"duplicated: {what}: {texts} texts, {ambiguous} attempts in doubt")
     if row["status"] == "sent" and not texts:
         counts.lose(f"{what}: sent, says the ledger; the carrier has no such text")

@@ -27,6 +27,10 @@ class Experiment:
 IN_DOUBT = frozenset({"sms unknown"})
 """What a fault explains that takes away a sender, its database or its answers between claim and record."""
 
+QUICK_CHECK = Setting(environment=(("INBOX_API_CHECK_AFTER", "PT20S"), ("INBOX_API_CHECK_EVERY", "PT1S")))
+"""Deliveries without an end are asked for again after 20 s instead of 10 minutes."""
+IMPATIENT_BROKER = Setting(broker=("consumer_timeout = 3000", "channel_tick_interval = 1000"))
+
 PROCESSES = (
     "inbox-api consume",
     "inbox-api consume critical",
@@ -49,9 +53,27 @@ KILLS = [
         faults.killed(name),
         load=Load(seed=seed),
         allowed=IN_DOUBT if name.startswith("sms-sender consume") else frozenset(),
-        short=name in ("sms-sender consume", "inbox-api forward"),
+        short=name == "inbox-api forward",
     )
     for seed, name in enumerate(PROCESSES, start=10)
+]
+
+KILLS += [
+    Experiment(
+        "kill in mid-call",
+        "kill -9 of `sms-sender consume` while the gateway has texts and has not answered",
+        faults.killed_in_mid_call("sms-sender consume", 1500),
+        load=Load(seed=28),
+        allowed=IN_DOUBT,
+        short=True,
+    ),
+    Experiment(
+        "kill in mid-batch",
+        "kill -9 of `inbox-api consume` while its transaction is open",
+        faults.killed_in_mid_batch("inbox-api consume", 0.4),
+        load=Load(seed=29),
+        short=True,
+    ),
 ]
 
 RESTARTS = [
@@ -164,6 +186,31 @@ CARRIER = [
     ),
 ]
 
-EXPERIMENTS = [*KILLS, *SERVERS, *RESTARTS, *CARRIER]
+SETTINGS = [
+    Experiment(
+        "queue deleted",
+        "`sms-sender.standard` is deleted under its consumer",
+        server_faults.queue_deleted("sms-sender.standard", without="sms-sender consume"),
+        Load(seed=81),
+        setting=QUICK_CHECK,
+    ),
+    Experiment(
+        "outcomes deleted",
+        "`inbox-api.outcomes` is deleted under its consumer",
+        server_faults.queue_deleted("inbox-api.outcomes", without="inbox-api consume"),
+        Load(seed=82),
+        setting=QUICK_CHECK,
+    ),
+    Experiment(
+        "consumer timeout",
+        "RabbitMQ's consumer timeout is shorter than the gateway's answer",
+        server_faults.consumer_timeout(3000, 6000, 20),
+        Load(seed=83),
+        allowed=IN_DOUBT,
+        setting=IMPATIENT_BROKER,
+    ),
+]
+
+EXPERIMENTS = [*KILLS, *SERVERS, *RESTARTS, *CARRIER, *SETTINGS]
 
 BY_NAME = {experiment.name: experiment for experiment in EXPERIMENTS}

@@ -37,6 +37,40 @@ def killed(name: str) -> Fault:
     return fault
 
 
+def killed_in_mid_call(name: str, latency_ms: int) -> Fault:
+    """kill -9 of a sender while the gateway has its texts and has not answered yet."""
+
+    async def fault(world: World, offering: Offering) -> str:
+        await world.behave(latency_ms=latency_ms)
+        before = len(await world.texts())
+
+        async def some_are_out() -> bool:
+            return len(await world.texts()) > before + 5
+
+        await eventually(some_are_out, because="texts should be under way")
+        told = await killed(name)(world, offering)
+        await world.behave()
+        return f"at least 6 texts in mid-call; {told}"
+
+    return fault
+
+
+def killed_in_mid_batch(name: str, delay: float) -> Fault:
+    """kill -9 of a process that waits for an answer of its database with messages in hand."""
+
+    async def fault(world: World, offering: Offering) -> str:
+        world.database.delay = delay
+        await asyncio.sleep(2 * delay)
+        program = world.system.programs[name]
+        before = program.pid
+        await asyncio.to_thread(program.kill)
+        world.database.delay = 0.0
+        await _back(world, name, before)
+        return f"PostgreSQL answered {delay * 1000:g} ms late when it was killed"
+
+    return fault
+
+
 async def rolling_restarts(world: World, _: Offering) -> str:
     """SIGTERM for one process after the other, the next when the one before is ready again."""
     began = monotonic()
@@ -123,7 +157,8 @@ def redriven_twice(letters: int) -> Fault:
         last = _redrive(world, 3)
         last.start()
         await eventually(lambda: not last.alive(), within=60)
-        return f"{letters} dead bills; the second redrive said `{other.last_lines()}`, the last `{last.last_lines()}`"
+        said = ", ".join(one.last_lines(1).split(" sent back")[0] for one in (other, last))
+        return f"{letters} dead bills; the two that were not killed sent {said}"
 
     return fault
 

@@ -1,6 +1,7 @@
 """Runs experiments: a system for each setting, load, fault, quiet, and the count."""
 
 import asyncio
+import traceback
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -79,7 +80,12 @@ async def run_all(experiments: Sequence[Experiment], directory: Path, *, report:
             for experiment in (one for one in experiments if one.setting == setting):
                 if world is None:
                     world = await stack.enter_async_context(open_world(directory, report=report, setting=setting))
-                result = await run(world, experiment)
+                try:
+                    result = await run(world, experiment)
+                except Exception as broken:  # the others are run all the same
+                    traceback.print_exception(broken)
+                    told = f"broke off: {type(broken).__name__}"
+                    result = Result(experiment, told, Counts(problems=[str(broken)]), 0.0)
                 yield result
                 if not result.counts.hold:
                     await stack.aclose()

@@ -17,7 +17,9 @@ COMPLETE = (b"INSERT 0 ", b"UPDATE ", b"DELETE ", b"SELECT ", b"COMMIT")
 
 
 async def broker_killed(world: World, _: Offering) -> str:
-    """kill -9 of RabbitMQ while events and outboxes are being published."""
+    """kill -9 of RabbitMQ in mid-publish: it stands still for a second first, so that what came meanwhile is lost."""
+    world.rabbitmq.suspend()
+    await asyncio.sleep(1)
     return await _killed(world, world.rabbitmq)
 
 
@@ -57,7 +59,7 @@ async def memory_alarm(world: World, _: Offering) -> str:
 
 async def disk_alarm(world: World, _: Offering) -> str:
     """RabbitMQ finds its disk full."""
-    return await _alarm(world, ["set_disk_free_limit", "900TB"], ["set_disk_free_limit", "50MB"])
+    return await _alarm(world, ["set_disk_free_limit", "900000GB"], ["set_disk_free_limit", "50MB"])
 
 
 async def _alarm(world: World, on: list[str], off: list[str]) -> str:
@@ -92,12 +94,23 @@ def binding_deleted(exchange: str, queue: str, key: str) -> Fault:
     return fault
 
 
-def queue_deleted(queue: str) -> Fault:
-    """A queue is deleted under its consumer, with what waits in it; `topology keep` makes it again."""
+def queue_deleted(queue: str, *, without: str) -> Fault:
+    """A queue is deleted under its consumer, with what waits in it; `topology keep` makes it again.
+
+    The process `without` stands still for a while before that, so that something does wait.
+    """
 
     async def fault(world: World, _: Offering) -> str:
-        await world.behave(latency_ms=300)
-        held = (await world.queues())[queue]
+        world.system.programs[without].suspend()
+
+        async def some_wait() -> int:
+            held = (await world.queues())[queue]
+            return held if held > 20 else 0
+
+        try:
+            held = await eventually(some_wait, because=f"messages should wait in {queue}")
+        finally:
+            world.system.programs[without].resume()
         began = monotonic()
         await world.manage("DELETE", f"/api/queues/%2F/{queue}")
 
@@ -105,7 +118,6 @@ def queue_deleted(queue: str) -> Fault:
             return queue in await world.queues()
 
         await eventually(is_back, within=60, every=0.1, because=f"{queue} should be there again")
-        await world.behave()
         return f"about {held} messages went with it; declared again after {monotonic() - began:.1f} s"
 
     return fault

@@ -1,0 +1,117 @@
+"""Writes docs/faults.md: what was done to the system, what became of every delivery, and on which versions."""
+
+import platform
+import subprocess
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from spacehub_dev.provisioning import postgres_binaries
+
+from tests.faults.otp_first import CONDITIONS, GOAL_MS, Measured
+from tests.faults.running import Result
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "faults.md"
+
+HEAD = """# Faults
+
+What happens to codes and bills while something breaks: `make faults` runs every experiment below on private servers and
+writes this page; `make test` runs the short form (marked ●). Each experiment offers a seeded load as another domain
+would (a client that publishes with confirms and repeats what was not confirmed under the same id), injects one fault
+when a third of the load is confirmed, waits until every delivery has its end and every queue is empty, and counts. The
+checker looks from outside only: at the texts the gateway took (each is unique), the ledger, the deliveries and the
+outcome events.
+
+Numbers are deliveries (a code causes one, a bill three: inbox, push, SMS).
+
+- **lost**: confirmed by the broker, and without an end, or `sent` without a text, or nobody was told. Must be 0.
+- **recovered**: confirmed before the fault was over and sent after it.
+- **unexpected**: an end that this fault does not explain, a text that the ledger denies, a stray dead letter. Must be
+  0.
+- **duplicated**: texts beyond the first. At most **in doubt**, the attempts on record as such; and never for a bill.
+"""
+
+
+def write_experiments(results: Sequence[Result], measured: Sequence[Measured]) -> None:
+    """Replace the page's tables; that of the mutants is kept."""
+    PAGE.write_text(
+        "\n".join([HEAD, *_table(results), "", *_measured(measured), "", *_versions(), "", *_mutants()]) + "\n"
+    )
+
+
+def write_mutants(rows: Iterable[str]) -> None:
+    """Replace the table of the mutants, which is the page's last part."""
+    before = PAGE.read_text().split(MUTANTS)[0] if PAGE.exists() else HEAD + "\n"
+    PAGE.write_text(before + "\n".join([MUTANTS, *MUTANTS_TOLD, *rows]) + "\n")
+
+
+MUTANTS = "## Promises broken on purpose"
+MUTANTS_TOLD = (
+    "",
+    "`python -m tests.faults.mutants` copies the tree, breaks one promise in it and runs the experiment that should",
+    "notice.",
+    "",
+    "| broken promise | experiment | noticed |",
+    "|---|---|---|",
+)
+
+
+def _table(results: Sequence[Result]) -> list[str]:
+    lines = [
+        "## Experiments",
+        "",
+        "| | fault | load | what happened | deliveries | lost | recovered | unexpected | duplicated | in doubt | s |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for result in results:
+        counts, experiment = result.counts, result.experiment
+        mark = "●" if experiment.short else ""
+        held = "" if counts.hold else "**did not hold**: "
+        numbers = (counts.deliveries, counts.lost, counts.recovered, counts.unexpected, counts.duplicated)
+        columns = (mark, experiment.title, experiment.load, held + result.happened, *numbers, counts.ambiguous)
+        lines.append("| " + " | ".join(str(column) for column in columns) + f" | {result.seconds:.0f} |")
+    return lines
+
+
+def _measured(measured: Sequence[Measured]) -> list[str]:
+    lines = [
+        "## Codes while 20,000 bills wait",
+        "",
+        f"From the call that publishes the code to its request at the gateway. The goal: a p99 below {GOAL_MS:.0f} ms.",
+        "",
+        "| the bills | waiting, first to last code | codes | p50 | p99 | longest |",
+        "|---|---|---|---|---|---|",
+    ]
+    return lines + [
+        f"| {CONDITIONS[one.bills]} | {one.waiting_first:,} to {one.waiting_last:,} | {one.codes}"
+        f" | {one.p50:.0f} ms | {one.p99:.0f} ms | {one.longest:.0f} ms |"
+        for one in measured
+    ]
+
+
+def _versions() -> list[str]:
+    postgres = postgres_binaries.installed_binaries()
+    said = [f"Python {platform.python_version()}"]
+    if postgres is not None:
+        said.append(_said(str(postgres / "postgres"), "--version").replace("postgres (PostgreSQL)", "PostgreSQL"))
+    said.append("RabbitMQ " + _said("dpkg-query", "-W", "-f=${Version}", "rabbitmq-server"))
+    return [
+        "## On what",
+        "",
+        f"{', '.join(said)}; {platform.system()} {platform.machine()}, two cores that others used as well; "
+        f"{datetime.now(UTC):%Y-%m-%d}.",
+    ]
+
+
+def _said(*command: str) -> str:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, cwd="/").stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "of an unknown version"
+
+
+def _mutants() -> list[str]:
+    """What the page says of mutants already."""
+    if not PAGE.exists() or MUTANTS not in PAGE.read_text():
+        return []
+    return [MUTANTS + PAGE.read_text().split(MUTANTS)[1].rstrip("\n")]
