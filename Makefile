@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo run test check bench faults lock clean
+.PHONY: help setup demo run test check docs bench faults lock clean
 .DEFAULT_GOAL := help
 
 help: ## Print this help
@@ -22,6 +22,9 @@ test: setup ## Run every test against real PostgreSQL and RabbitMQ (PYTEST_ARGS=
 
 check: setup ## Formatter, linter, strict types, floors
 	@exec $(BIN)/spacehub-dev check
+
+docs: setup ## Write the contract documents in docs/events and docs/api again
+	@exec $(BIN)/spacehub-dev documents
 
 bench: setup ## Side-by-side measurements, printed as ratios
 	@exec $(BIN)/python -m bench

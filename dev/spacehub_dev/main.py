@@ -31,3 +31,12 @@ def run() -> None:
 def demo() -> None:
     """Boot an empty system, publish the sample events, show what each phone, device and inbox received, stop."""
     raise typer.Exit(running.demo())
+
+
+@app.command()
+def documents() -> None:
+    """Write the AsyncAPI, JSON Schema and OpenAPI documents again."""
+    from spacehub_dev.documents import writing  # the simulators start by this command too and need no API
+
+    for name in writing.write():
+        typer.echo(f"docs/{name}")

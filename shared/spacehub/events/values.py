@@ -16,13 +16,16 @@ Phone = Annotated[str, Field(min_length=1, max_length=64)]
 """A phone number as somebody wrote it; whether it can receive an SMS is judged by the one who sends."""
 
 
+_MONTH = r"[0-9]{4}-(0[1-9]|1[0-2])"
+
+
 def _month(value: str) -> str:
-    if not re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", value):
+    if not re.fullmatch(_MONTH, value):
         raise ValueError("should be a month such as 2026-11")
     return value
 
 
-Month = Annotated[str, AfterValidator(_month)]
+Month = Annotated[str, AfterValidator(_month), Field(json_schema_extra={"pattern": f"^{_MONTH}$"})]
 """A calendar month, `2026-11`."""
 
 
