@@ -48,7 +48,10 @@ def _topology(around: Surroundings) -> Part:
 
 
 def _inbox_api(around: Surroundings) -> Part:
-    told = _service("INBOX_API_", around, database="inbox") | {"INBOX_API_PHONE_KEY": around.secret("phone-key")}
+    told = _service("INBOX_API_", around, database="inbox") | {
+        "INBOX_API_PHONE_KEY": around.secret("phone-key"),
+        "INBOX_API_SEAL_KEY": around.secret("seal-key"),
+    }
     return Part(
         processes=(
             # Codes have a process of their own: rendering a thousand bills takes the interpreter for a while.

@@ -9,14 +9,17 @@ from typing import Annotated
 
 import typer
 from spacehub import database, health, migrating, quiet_hours, running, telemetry
-from spacehub.consuming.subscription import consuming
+from spacehub.consuming import subscription
 from spacehub.forwarder import forwarding, watching
 from spacehub.rabbit import Publisher
 
-from inbox_api.consumers import Queue, subscription
+from inbox_api.checking import Patience, checking
+from inbox_api.checking_store import PostgresChecks
+from inbox_api.consumers import Queue, subscribed
 from inbox_api.drafts import Rules
 from inbox_api.notifying import notify
 from inbox_api.notifying_store import PostgresStore
+from inbox_api.seals import Seal
 from inbox_api.settings import Settings
 from inbox_api.settling import settle
 from inbox_api.settling_store import PostgresDeliveries
@@ -36,7 +39,7 @@ def consume(
 
 @app.command()
 def forward() -> None:
-    """Publish what the outbox holds."""
+    """Publish what the outbox holds, and ask again for what has had no end for long."""
     asyncio.run(_forward(_configured("forward")))
 
 
@@ -55,17 +58,23 @@ async def _consume(settings: Settings, queues: Sequence[Queue]) -> None:
         phone_key=settings.phone_key,
     )
     publisher = Publisher(amqp, name="inbox-api consume")
-    pools, tasks = [], {}
+    pools = []
+    tasks: dict[str, running.Task] = {}
     for queue in queues:
         batch, workers = _sizes(settings)[queue]
         # A pool for each: an OTP never waits for a connection that a bulk run holds.
         pool = await database.open_pool(url, size=workers + 1)
         handlers = {
-            "notify": partial(notify, store=PostgresStore(pool), rules=rules, clock=_now),
+            "notify": partial(
+                notify,
+                store=PostgresStore(pool, seal=Seal(settings.seal_key), look_after=settings.check_after),
+                rules=rules,
+                clock=_now,
+            ),
             "settle": partial(settle, store=PostgresDeliveries(pool), clock=_now),
         }
-        found = subscription(queue, **handlers, batch=batch, workers=workers)
-        tasks[found.queue.name] = consuming(found, url=amqp, publisher=publisher)
+        found = subscribed(queue, **handlers, batch=batch, workers=workers)
+        tasks |= subscription.tasks([found], url=amqp, publisher=publisher)
         pools.append(pool)
     checks: dict[str, health.Check] = {
         "database": partial(database.answers, pools[0]),
@@ -89,13 +98,21 @@ async def _forward(settings: Settings) -> None:
     url, amqp = settings.database_url.get_secret_value(), settings.amqp_url.get_secret_value()
     critical = Publisher(amqp, name="inbox-api forward critical")
     standard = Publisher(amqp, name="inbox-api forward standard")
-    pool = await database.open_pool(url, size=1)
+    pool = await database.open_pool(url, size=2)
     checks: dict[str, health.Check] = {"database": partial(database.answers, pool), "broker": critical.answers}
     await running.run(
         {
             "forward critical": forwarding("critical", database_url=url, publisher=critical),
             "forward standard": forwarding("standard", database_url=url, publisher=standard),
             "watch": watching(database_url=url),
+            "check": checking(
+                store=PostgresChecks(pool),
+                seal=Seal(settings.seal_key),
+                patience=Patience(settings.check_after, quiet_hours.parse(settings.quiet_hours)),
+                clock=_now,
+                every=settings.check_every,
+                most=settings.check_batch,
+            ),
             "health": _health(settings, checks),
         }
     )

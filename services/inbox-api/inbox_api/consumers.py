@@ -15,7 +15,7 @@ class Queue(StrEnum):
     OUTCOMES = "outcomes"
 
 
-def subscription(queue: Queue, *, notify: Handler, settle: Handler, batch: int, workers: int) -> Subscription:
+def subscribed(queue: Queue, *, notify: Handler, settle: Handler, batch: int, workers: int) -> Subscription:
     """Outcomes are settled, everything else notifies."""
     handle = settle if queue is Queue.OUTCOMES else notify
     return Subscription(BY_NAME[f"inbox-api.{queue}"], handle, batch=batch, workers=workers)

@@ -31,6 +31,9 @@ STATUS_BY_REASON: Mapping[tuple[str, str | None], Status] = MappingProxyType(
 )
 """Where the reason says more than the type: what was closed while it waited is suppressed, wherever it waited."""
 
+NO_OUTCOME = "no_outcome"
+"""The reason of an unknown end that no sender told: its time passed, and nothing was heard of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class End:
@@ -86,16 +89,17 @@ def end_told_by(event: Event, *, now: datetime) -> End | None:
 
 
 def holds(end: End, *, over: Standing) -> bool:
-    """Whether `end` replaces where the delivery stands. An end stays, with three exceptions.
+    """Whether `end` replaces where the delivery stands. An end stays, with four exceptions.
 
-    An unknown one may be settled later as sent or failed; one whose retries were used up may be redriven, then the
-    newest end counts; and what was withdrawn here after it had left is on record as what the sender says became of it.
+    What was given up unheard becomes whatever its sender tells after all; an unknown one may be settled later as sent
+    or failed; one whose retries were used up may be redriven, then the newest end counts; and what was withdrawn here
+    after it had left is on record as what the sender says became of it.
     """
     match over.status, over.reason:
         case "pending", _:
             return True
-        case "unknown", _:
-            return end.status in ("sent", "failed")
+        case "unknown", reason:
+            return reason == NO_OUTCOME or end.status in ("sent", "failed")
         case "failed", "retries_exhausted":
             return over.ended_at is None or end.ended_at > over.ended_at
         case "suppressed", "withdrawn":

@@ -4,22 +4,23 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
-from datetime import datetime
-from hashlib import blake2b
+from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 from spacehub import database, outbox
-from spacehub.events import envelope
-from spacehub.events.catalogue import DELIVERIES_EXCHANGE
 from spacehub.events.envelope import Event
 
+from inbox_api import subject_rows
 from inbox_api.closings import Closing
 from inbox_api.contacts import Contact
 from inbox_api.deliveries import Delivery, Notification
 from inbox_api.plans import Plan
+from inbox_api.request_rows import request_row
+from inbox_api.seals import Seal
+from inbox_api.unsettled import first_look, is_kept
 
 _TAKE_IN = """
 INSERT INTO events (event_id, source, type, occurred_at, received_at, traceparent)
@@ -28,12 +29,6 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[])
   AS new (event_id, source, type, occurred_at, traceparent)
 ON CONFLICT DO NOTHING
 RETURNING source, event_id"""
-
-_LOCK = """
-SELECT count((CASE WHEN alone THEN pg_advisory_xact_lock(key) ELSE pg_advisory_xact_lock_shared(key) END)::text)
-FROM unnest($1::bigint[], $2::boolean[]) AS wanted (key, alone)"""
-
-_CLOSINGS = "SELECT subject, closed, decided_at, source, event_id FROM closings WHERE subject = ANY($1::text[])"
 
 _CONTACTS = """
 SELECT user_id, phone, phone_at, locale, locale_at, sms, push FROM contacts WHERE user_id = ANY($1::uuid[])"""
@@ -61,6 +56,8 @@ ON CONFLICT (subject) DO UPDATE SET
 _SUPPRESS = """
 WITH withdrawn AS (
   SELECT id FROM deliveries WHERE id = ANY($1::uuid[]) AND status = 'pending' ORDER BY id FOR UPDATE
+), forgotten AS (
+  DELETE FROM unsettled USING withdrawn WHERE delivery_id = withdrawn.id
 )
 UPDATE deliveries SET status = 'suppressed', reason = 'withdrawn', ended_at = $2
 FROM withdrawn WHERE deliveries.id = withdrawn.id"""
@@ -87,32 +84,40 @@ SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[],
                      $9::boolean[], $10::text[], $11::bytea[], $12::text[], $13::text[], $14::text[],
                      $15::timestamptz[], $16::timestamptz[], $17::timestamptz[], $18::timestamptz[])"""
 
+_UNSETTLED = """
+INSERT INTO unsettled (delivery_id, sealed, look_at)
+SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::timestamptz[])"""
+
 _delivery = attrgetter(
     *("id", "source", "event_id", "type", "channel", "user_id", "owner_id", "subject", "critical", "locale"),
     *("phone_hash", "phone_last4", "status", "reason", "available_at", "expires_at", "created_at", "ended_at"),
 )
 
-USER_LOCKS = 256
-"""Users share so many locks: one event may be for a thousand people, and the table of locks is small."""
-
 
 class PostgresStore:
-    """Batches, each in a transaction of its own. Raises Away while the database cannot be reached."""
+    """Batches, each in a transaction of its own. Raises Away while the database cannot be reached.
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    Requests are kept under `seal` until their end is known; the first look at one without an end is `look_after`.
+    """
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", *, seal: Seal, look_after: timedelta) -> None:
         self._pool = pool
+        self._seal = seal
+        self._look_after = look_after
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["PostgresTransaction"]:
         async with database.transaction(self._pool) as connection:
-            yield PostgresTransaction(connection)
+            yield PostgresTransaction(connection, seal=self._seal, look_after=self._look_after)
 
 
 class PostgresTransaction:
     """The statements of one batch, in the order in which they lock."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, *, seal: Seal, look_after: timedelta) -> None:
         self._connection = connection
+        self._seal = seal
+        self._look_after = look_after
 
     async def take_in(self, events: Sequence[Event], *, now: datetime) -> list[Event]:
         first: dict[tuple[str, str], Event] = {}
@@ -132,17 +137,10 @@ class PostgresTransaction:
         return [event for key, event in first.items() if key in new]
 
     async def lock(self, *, shared: AbstractSet[str], alone: AbstractSet[str]) -> None:
-        wanted = {lock_key(subject): False for subject in shared}
-        wanted |= {lock_key(subject): True for subject in alone}
-        keys = sorted(wanted)
-        if keys:
-            await self._connection.execute(_LOCK, keys, [wanted[key] for key in keys])
+        await subject_rows.lock(self._connection, shared=shared, alone=alone)
 
     async def closings(self, subjects: AbstractSet[str]) -> dict[str, Closing]:
-        if not subjects:
-            return {}
-        rows = await self._connection.fetch(_CLOSINGS, list(subjects))
-        return {row["subject"]: Closing(**row) for row in rows}
+        return await subject_rows.closings(self._connection, subjects)
 
     async def contacts(self, users: AbstractSet[UUID], *, changing: AbstractSet[UUID]) -> dict[UUID, Contact]:
         rows = await self._connection.fetch(_HOLD_CONTACTS, sorted(changing)) if changing else []
@@ -156,8 +154,7 @@ class PostgresTransaction:
         await self._write_notifications(plan.notifications)
         if plan.deliveries:
             await self._connection.execute(_DELIVERIES, *_columns(map(_delivery, plan.deliveries.values())))
-        rows = [_outbox_row(request, plan.deliveries[number]) for number, request in plan.requests.items()]
-        await outbox.write(self._connection, rows)
+        await self._write_requests([(plan.deliveries[number], request) for number, request in plan.requests.items()])
 
     async def _write_contacts(self, plan: Plan) -> None:
         if plan.contacts:
@@ -192,23 +189,23 @@ class PostgresTransaction:
             numbered.append((last[notification.user_id], *_notification(notification)))
         await self._connection.execute(_NOTIFICATIONS, *_columns(numbered))
 
-
-def lock_key(subject: str) -> int:
-    """The advisory lock of a subject: one of its own, but users share `USER_LOCKS` of them."""
-    if subject.startswith("user:"):
-        subject = f"users:{UUID(subject.removeprefix('user:')).int % USER_LOCKS}"
-    return int.from_bytes(blake2b(subject.encode(), digest_size=8).digest(), signed=True)
-
-
-def _outbox_row(request: Event, delivery: Delivery) -> outbox.OutboxRow:
-    return outbox.row_of(
-        envelope.write(request),
-        exchange=DELIVERIES_EXCHANGE,
-        lane="critical" if delivery.critical else "standard",
-        available_at=delivery.available_at,
-        subject=delivery.subject,
-        user_id=delivery.user_id,
-    )
+    async def _write_requests(self, asked: Sequence[tuple[Delivery, Event]]) -> None:
+        if not asked:
+            return
+        rows, kept = [], []
+        for delivery, request in asked:
+            row = request_row(
+                request,
+                critical=delivery.critical,
+                available_at=delivery.available_at,
+                subject=delivery.subject,
+                user_id=delivery.user_id,
+            )
+            rows.append(row)
+            sealed = self._seal.close(row.body, of=delivery.id) if is_kept(delivery) else None
+            kept.append((delivery.id, sealed, first_look(delivery, after=self._look_after)))
+        await self._connection.execute(_UNSETTLED, *_columns(kept))
+        await outbox.write(self._connection, rows)
 
 
 def _columns(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:

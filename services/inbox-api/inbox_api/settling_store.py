@@ -14,14 +14,18 @@ from inbox_api.ends import End, Standing
 _HOLD = "SELECT id, status, reason, ended_at FROM deliveries WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE"
 
 _RECORD = """
+WITH told AS (
+  SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::integer[], $7::integer[],
+                       $8::integer[], $9::integer[], $10::integer[])
+    AS told (id, status, reason, ended_at, message_id, segments, attempts, duration_ms, devices_reached, devices_dead)
+), settled AS (
+  DELETE FROM unsettled USING told WHERE delivery_id = told.id
+)
 UPDATE deliveries SET
   status = told.status, reason = told.reason, ended_at = told.ended_at, message_id = told.message_id,
   segments = told.segments, attempts = told.attempts, duration_ms = told.duration_ms,
   devices_reached = told.devices_reached, devices_dead = told.devices_dead
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::integer[], $7::integer[],
-            $8::integer[], $9::integer[], $10::integer[])
-  AS told (id, status, reason, ended_at, message_id, segments, attempts, duration_ms, devices_reached, devices_dead)
-WHERE deliveries.id = told.id"""
+FROM told WHERE deliveries.id = told.id"""
 
 _end = attrgetter(
     *("id", "status", "reason", "ended_at", "message_id", "segments", "attempts", "duration_ms"),

@@ -126,6 +126,18 @@ class Delivery(Table, table=True):
     ended_at: datetime | None = _moment(required=False)
 
 
+class Unsettled(Table, table=True):
+    """A delivery that was handed on and has no end yet, with its request under seal, to be asked for again."""
+
+    __tablename__ = "unsettled"
+    __table_args__ = (Index("unsettled_look", "look_at"),)
+
+    delivery_id: UUID = Field(primary_key=True)
+    sealed: bytes | None
+    look_at: datetime = _moment()
+    looked: int = Field(sa_column_kwargs={"server_default": text("0")})
+
+
 class Closing(Table, table=True):
     """The newest fact about whether a subject (`bill:123`, `user:<uuid>`) is closed, and which event said so."""
 

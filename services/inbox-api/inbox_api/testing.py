@@ -13,9 +13,12 @@ from spacehub.events.envelope import Event
 from spacehub.events.facts import Fact, Recipient
 from spacehub.events.requests import SmsRequested
 
+from inbox_api.checking import Patience, check
+from inbox_api.checking_store import PostgresChecks
 from inbox_api.drafts import Rules
 from inbox_api.notifying import notify
 from inbox_api.notifying_store import PostgresStore
+from inbox_api.seals import Seal
 from inbox_api.settling import settle
 from inbox_api.settling_store import PostgresDeliveries
 
@@ -27,6 +30,9 @@ SARA = UUID("0b8f5f0e-6f1d-4c0a-9a53-2f0c7f9d1a02")
 OWNER = UUID("7c2de0aa-0d2b-4b62-8d77-5a1b3e6f2b01")
 
 TO_BAT = Recipient(user_id=BAT, phone="99112233")
+
+SEAL = Seal(SecretStr("a seal for tests only"))
+CHECK_AFTER = timedelta(minutes=10)
 
 RULES = Rules(channels=frozenset({"inbox", "sms"}), quiet_hours=None, phone_key=SecretStr("a key for tests only"))
 
@@ -81,7 +87,8 @@ class Inbox:
 
     async def takes(self, *events: Event) -> None:
         """All of them in one batch."""
-        await notify(events, store=PostgresStore(self.pool), rules=self.rules, clock=lambda: self.now)
+        store = PostgresStore(self.pool, seal=SEAL, look_after=CHECK_AFTER)
+        await notify(events, store=store, rules=self.rules, clock=lambda: self.now)
 
     async def takes_each(self, *events: Event) -> None:
         """Each in a batch of its own, in this order."""
@@ -91,6 +98,15 @@ class Inbox:
     async def is_told(self, *outcomes: Event) -> None:
         """Outcomes of the senders, in one batch."""
         await settle(outcomes, store=PostgresDeliveries(self.pool), clock=lambda: self.now)
+
+    async def checks(self, *, seal: Seal = SEAL, most: int = 500) -> dict[str, int]:
+        """Look at what has no end now; how many there were of each finding."""
+        patience = Patience(CHECK_AFTER, self.rules.quiet_hours)
+        return await check(store=PostgresChecks(self.pool), seal=seal, patience=patience, now=self.now, most=most)
+
+    async def forwards(self) -> None:
+        """Everything that waits leaves for the broker."""
+        await self.rows("DELETE FROM outbox")
 
     def goes_by(self, **rules: Any) -> None:
         """Other rules from now on."""

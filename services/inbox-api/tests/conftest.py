@@ -151,6 +151,7 @@ async def house(broker: Broker, inbox: Inbox, inbox_url: str, tmp_path: Path) ->
         "INBOX_API_DATABASE_URL": inbox_url,
         "INBOX_API_AMQP_URL": broker.url,
         "INBOX_API_PHONE_KEY": "a key for tests only",
+        "INBOX_API_SEAL_KEY": "a seal for tests only",
         "INBOX_API_QUIET_HOURS": "off",
     }
     house = House(inbox, broker, Publisher(broker.url, name="tests"), environment, tmp_path)

@@ -15,6 +15,7 @@ import structlog
 from inbox_api.drafts import Rules
 from inbox_api.notifying import notify
 from inbox_api.notifying_store import PostgresStore, PostgresTransaction
+from inbox_api.seals import Seal
 from inbox_api.settings import Settings
 from spacehub import database, running
 from spacehub.consuming.subscription import Subscription, consuming
@@ -26,8 +27,8 @@ from spacehub.topology import BY_NAME
 class StoppingStore(PostgresStore):
     """A store that stands still before it commits a batch, or after that."""
 
-    def __init__(self, pool: Any, *, point: str) -> None:
-        super().__init__(pool)
+    def __init__(self, pool: Any, settings: Settings, *, point: str) -> None:
+        super().__init__(pool, seal=Seal(settings.seal_key), look_after=settings.check_after)
         self._point = point
 
     @asynccontextmanager
@@ -46,7 +47,7 @@ class StoppingStore(PostgresStore):
 async def main(point: str) -> None:
     settings = Settings()
     url = settings.amqp_url.get_secret_value()
-    store = StoppingStore(await database.open_pool(settings.database_url.get_secret_value()), point=point)
+    store = StoppingStore(await database.open_pool(settings.database_url.get_secret_value()), settings, point=point)
     rules = Rules(channels=frozenset({"inbox", "sms"}), quiet_hours=None, phone_key=settings.phone_key)
     handle = partial(notify, store=store, rules=rules, clock=lambda: datetime.now(UTC))
     publisher = Publisher(url, name="stopping inbox")

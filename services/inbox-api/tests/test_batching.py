@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from inbox_api import notifying
-from inbox_api.notifying_store import lock_key
+from inbox_api.subject_rows import lock_key
 from inbox_api.testing import (
     NOON,
     OWNER,

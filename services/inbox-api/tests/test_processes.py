@@ -55,7 +55,25 @@ async def test_outcome_of_the_sender_ends_the_delivery(house: House) -> None:
     await house.publish(event(told, source="/sms-sender"))
 
     await eventually(partial(_has_ended, house, sms.sms_id))
-    assert await house.inbox.deliveries() == [("inbox", "sent"), ("sms", "sent")]
+    assert await house.inbox.deliveries() == [("inbox", "sent"), ("push", "pending"), ("sms", "sent")]
+
+
+async def test_requests_lost_with_their_queue_are_asked_for_again_but_no_code_is(house: House) -> None:
+    impatient = {"INBOX_API_CHECK_AFTER": "PT1S", "INBOX_API_CHECK_EVERY": "PT0.1S"}
+    house.start("consume", **impatient)
+    house.start("forward", **impatient)
+    await house.publish(event(otp()), event(bill(), id="bill"))
+    await house.requests("sms-sender.critical", 1)
+    [sms] = await house.requests("sms-sender.standard", 1)
+
+    [again, *_] = await house.requests("sms-sender.standard", 1)
+    told = facts.SmsSent(sms_id=sms.sms_id, source_id="bill", segments=1, attempts=1, duration_ms=20)
+    await house.publish(event(told, source="/sms-sender"))
+    await eventually(partial(_has_ended, house, sms.sms_id))
+
+    assert again == sms
+    assert await house.broker.count("sms-sender.critical") == 0
+    assert await house.inbox.rows("SELECT FROM unsettled WHERE delivery_id = $1", sms.sms_id) == []
 
 
 async def test_what_cannot_be_read_and_what_nobody_takes_die_with_a_reason_and_good_events_pass(house: House) -> None:

@@ -1,0 +1,64 @@
+"""Unsettled deliveries: those that were handed on and have no end yet, and when to look at them again."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from spacehub.events import facts
+from spacehub.events.envelope import Event
+
+from inbox_api.deliveries import Delivery
+from inbox_api.ends import End
+
+LONGEST = timedelta(hours=1)
+"""Between two looks at the same delivery."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """A delivery that was handed on and has no end at the time of a look.
+
+    `sealed` is the request for its sender, None where nothing is kept; `waits` says that it still lies in the outbox.
+    """
+
+    id: UUID
+    critical: bool
+    subject: str | None
+    user_id: UUID | None
+    expires_at: datetime
+    sealed: bytes | None
+    looked: int
+    waits: bool
+
+
+@dataclass(slots=True)
+class Findings:
+    """What a look changes. `forward` are requests to hand on again, `look_again` says when and after how many looks."""
+
+    forward: list[tuple[Unsettled, Event]]
+    look_again: dict[UUID, tuple[datetime, int]]
+    ends: list[End]
+
+
+def is_kept(delivery: Delivery) -> bool:
+    """Whether its request may be kept, sealed: a one-time code never is."""
+    return delivery.type != facts.OtpRequested.type
+
+
+def first_look(delivery: Delivery, *, after: timedelta) -> datetime:
+    """`after` it was due; what is not kept can only be given up, `after` its expiry."""
+    if not is_kept(delivery):
+        return delivery.expires_at + after
+    return (delivery.available_at or delivery.created_at) + after
+
+
+def next_look(delivery: Unsettled, *, now: datetime, after: timedelta) -> datetime:
+    """Twice as long as the time before, up to an hour, but not past the expiry: then the sender can say `expired`."""
+    wait = after
+    for _ in range(delivery.looked + 1):
+        if wait >= LONGEST:
+            break
+        wait = min(wait * 2, LONGEST)
+    if now < delivery.expires_at < now + wait:
+        return delivery.expires_at
+    return now + wait
