@@ -12,7 +12,7 @@ from spacehub import rabbit, running
 from spacehub.cli.connecting import AmqpUrl, ManagementUrl, broker_url
 from spacehub.errors import Away
 from spacehub.events.catalogue import EVENTS_EXCHANGE
-from spacehub.running import Backoff
+from spacehub.running import Backoff, Task
 from spacehub.telemetry import configure_logs
 from spacehub.topology import UNROUTED_EXCHANGE, declare
 
@@ -33,17 +33,21 @@ def apply(amqp_url: AmqpUrl = None, management_url: ManagementUrl = None) -> Non
 def keep(amqp_url: AmqpUrl = None, management_url: ManagementUrl = None) -> None:
     """Make whatever is missing, again and again, until stopped: a deleted queue or binding comes back."""
     configure_logs("topology keep")
-    url = broker_url(amqp_url)
+    asyncio.run(running.run({"topology": keeping(broker_url(amqp_url), management_url)}))
 
-    async def keeping(stopping: asyncio.Event) -> None:
+
+def keeping(url: str, management_url: str | None, *, every: float = EVERY) -> Task:
+    """A long task that makes whatever is missing, every so many seconds."""
+
+    async def keep(stopping: asyncio.Event) -> None:
         while not stopping.is_set():
             try:
                 await _apply(url, management_url)
             except Away as away:
                 log.warning("topology_not_kept", reason=str(away))
-            await running.happens(stopping, within=EVERY)
+            await running.happens(stopping, within=every)
 
-    asyncio.run(running.run({"topology": keeping}))
+    return keep
 
 
 async def _apply_once(url: str, management_url: str | None) -> None:

@@ -11,7 +11,7 @@ from aiormq.abc import AbstractChannel, DeliveredMessage
 from prometheus_client import Gauge
 
 from spacehub.errors import Away
-from spacehub.rabbit import close, connect
+from spacehub.rabbit import CLOSE_TIMEOUT, close, connect
 from spacehub.running import being_cancelled
 
 log = structlog.get_logger()
@@ -146,7 +146,7 @@ class Session:
         if self._tag is None or self.is_lost:
             return
         try:
-            async with asyncio.timeout(_TIMEOUT):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self._channel.basic_cancel(self._tag)
         except (Exception, asyncio.CancelledError):
             if being_cancelled():
