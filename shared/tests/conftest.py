@@ -7,7 +7,7 @@ import pytest
 from spacehub import database, outbox
 from spacehub.rabbit import Publisher
 from spacehub.testing.broker import Broker, broker_at
-from spacehub_dev.provisioning.fresh import MakeDatabase, Vhost
+from spacehub_dev.provisioning.fresh import FreshDatabases, Vhost
 
 
 @pytest.fixture(scope="module")
@@ -25,16 +25,19 @@ async def publisher(broker: Broker) -> AsyncIterator[Publisher]:
     await publisher.close()
 
 
-@pytest.fixture
-async def outbox_url(make_database: MakeDatabase) -> str:
-    """The URL of a database with an empty outbox."""
-    return await make_database(_lay_outbox)
+@pytest.fixture(scope="module")
+async def outbox_url(fresh_databases: FreshDatabases) -> AsyncIterator[str]:
+    """The URL of a database with an outbox, which the tests of one module share."""
+    url = await fresh_databases.make(_lay_outbox)
+    yield url
+    await fresh_databases.drop(url)
 
 
 @pytest.fixture
 async def connection(outbox_url: str) -> AsyncIterator[Any]:
-    """A connection to that database, as the services prepare theirs."""
+    """A connection to that database, as the services prepare theirs; the outbox is empty."""
     connection = await database.connect(outbox_url)
+    await connection.execute("TRUNCATE outbox")
     yield connection
     await connection.close()
 

@@ -120,6 +120,30 @@ async def test_what_is_in_hand_is_finished_at_the_end_and_the_rest_goes_back_unh
     assert [headers_of(message) for message in back] == [{"colour": "blue"}] * 2
 
 
+async def test_handler_finishes_although_the_connection_is_lost_at_the_very_end(
+    broker: Broker, publisher: Publisher
+) -> None:
+    queue, begun, finish, done = await broker.work_queue(), asyncio.Event(), asyncio.Event(), list[str]()
+
+    async def handle(event: Event) -> None:
+        begun.set()
+        await finish.wait()
+        done.append(event.id)
+
+    async with proxy_to(broker.url) as proxy:
+        await put_events(broker, queue, "e-1")
+        async with at_work(queue, one_by_one(handle), url=proxy.url, publisher=publisher) as stopping:
+            await begun.wait()
+            proxy.freeze()
+            stopping.set()
+            await broker.holds(queue.name, 0)  # a round trip: by its end we have asked the broker to stop
+            await proxy.cut()
+            await broker.holds(queue.name)
+            finish.set()
+
+    assert done == ["e-1"]
+
+
 async def test_terminated_process_finishes_what_it_has_in_hand(broker: Broker, tmp_path: Path) -> None:
     queue, gate = await broker.work_queue(), tmp_path / "gate"
     await put_events(broker, queue, "e-1")

@@ -64,9 +64,15 @@ class Broker:
 
     async def take(self, queue: str) -> list[DeliveredMessage]:
         """Take all messages that wait in `queue` out of it."""
-        taken = []
-        while (message := await self.channel.basic_get(queue, no_ack=True, timeout=10)).delivery_tag is not None:
+        taken: list[DeliveredMessage] = []
+
+        async def note(message: DeliveredMessage) -> None:
             taken.append(message)
+
+        if waiting := await self.count(queue):
+            consumer = await self.channel.basic_consume(queue, note, no_ack=True)
+            await eventually(lambda: len(taken) >= waiting)
+            await self.channel.basic_cancel(consumer.consumer_tag or "")
         return taken
 
 
