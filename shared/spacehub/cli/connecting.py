@@ -1,6 +1,7 @@
 """Where the commands find the broker: an option, the environment, or the development system that runs here."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -27,10 +28,14 @@ ManagementUrl = Annotated[
 
 
 def broker_url(given: str | None) -> str:
-    """The broker's URL. Ends the command with a hint when there is none."""
+    """The broker's URL: given, or that of the system running here or beside the `.venv` this command comes from.
+
+    Ends the command with a hint when there is none.
+    """
     if given:
         return given
-    if ENDPOINTS.is_file():
-        return str(json.loads(ENDPOINTS.read_text())["amqp_url"])
+    for place in (ENDPOINTS, Path(sys.prefix).parent / ENDPOINTS):
+        if place.is_file():
+            return str(json.loads(place.read_text())["amqp_url"])
     typer.secho("No broker: pass --amqp-url, set AMQP_URL, or start `make run` here.", fg="red", err=True)
     raise typer.Exit(2)
