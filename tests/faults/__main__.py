@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from tests.faults.experiments import BY_NAME, EXPERIMENTS
@@ -14,8 +15,10 @@ from tests.faults.running import run_all
 OTP_FIRST = "otp first"
 
 
-async def main(names: list[str], directory: Path, *, verbose: bool) -> int:
+async def main(names: list[str], directory: Path, *, verbose: bool, patience: float | None) -> int:
     chosen = [BY_NAME[name] for name in names if name != OTP_FIRST] if names else EXPERIMENTS
+    if patience is not None:
+        chosen = [replace(experiment, patience=patience) for experiment in chosen]
     results, measured = [], []
     report = print if verbose else lambda _: None
     async for result in run_all(chosen, directory, report=report):
@@ -36,9 +39,14 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="an experiment's name; none: all of them")
     parser.add_argument("--verbose", action="store_true", help="say what the launcher does")
+    parser.add_argument("--patience", type=float, metavar="SECONDS", help="how long everything may take to end")
     arguments = parser.parse_args()
     if unknown := [name for name in arguments.names if name not in {OTP_FIRST, *BY_NAME}]:
         sys.exit(f"no such experiment: {', '.join(unknown)}; there are:\n  " + "\n  ".join(BY_NAME))
     with tempfile.TemporaryDirectory(prefix="spacehub-faults-") as place:
         Path(place).chmod(0o711)
-        sys.exit(asyncio.run(main(arguments.names, Path(place) / "system", verbose=arguments.verbose)))
+        sys.exit(
+            asyncio.run(
+                main(arguments.names, Path(place) / "system", verbose=arguments.verbose, patience=arguments.patience)
+            )
+        )
