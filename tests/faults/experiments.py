@@ -29,7 +29,6 @@ IN_DOUBT = frozenset({"sms unknown"})
 
 QUICK_CHECK = Setting(environment=(("INBOX_API_CHECK_AFTER", "PT20S"), ("INBOX_API_CHECK_EVERY", "PT1S")))
 """Deliveries without an end are asked for again after 20 s instead of 10 minutes."""
-IMPATIENT_BROKER = Setting(broker=("consumer_timeout = 3000", "channel_tick_interval = 1000"))
 
 PROCESSES = (
     "inbox-api consume",
@@ -141,6 +140,13 @@ SERVERS = [
 ]
 
 CARRIER = [
+    Experiment(
+        "consumer timeout",
+        "RabbitMQ's consumer timeout is shorter than the gateway's answer",
+        server_faults.consumer_timeout(3000, 6000, 20),
+        Load(seed=83),
+        allowed=IN_DOUBT,
+    ),
     Experiment("gateway 500", "the gateway answers 500", carrier_faults.gateway("500", 10), Load(seed=61)),
     Experiment(
         "gateway 503",
@@ -200,14 +206,6 @@ SETTINGS = [
         server_faults.queue_deleted("inbox-api.outcomes", without="inbox-api consume"),
         Load(seed=82),
         setting=QUICK_CHECK,
-    ),
-    Experiment(
-        "consumer timeout",
-        "RabbitMQ's consumer timeout is shorter than the gateway's answer",
-        server_faults.consumer_timeout(3000, 6000, 20),
-        Load(seed=83),
-        allowed=IN_DOUBT,
-        setting=IMPATIENT_BROKER,
     ),
 ]
 

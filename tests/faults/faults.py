@@ -71,14 +71,24 @@ def killed_in_mid_batch(name: str, delay: float) -> Fault:
     return fault
 
 
-async def rolling_restarts(world: World, _: Offering) -> str:
-    """SIGTERM for one process after the other, the next when the one before is ready again."""
-    began = monotonic()
-    for name in names_of(world):
+def restarted(name: str) -> Fault:
+    """SIGTERM for one process; the launcher starts it again."""
+
+    async def fault(world: World, _: Offering) -> str:
         program = world.system.programs[name]
         before = program.pid
         program.terminate()
         await _back(world, name, before)
+        return "ready again"
+
+    return fault
+
+
+async def rolling_restarts(world: World, offering: Offering) -> str:
+    """SIGTERM for one process after the other, the next when the one before is ready again."""
+    began = monotonic()
+    for name in names_of(world):
+        await restarted(name)(world, offering)
     return f"{len(names_of(world))} processes restarted in {monotonic() - began:.0f} s"
 
 

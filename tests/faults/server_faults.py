@@ -7,7 +7,7 @@ from typing import Any
 
 from spacehub.testing.waiting import eventually
 
-from tests.faults.faults import Fault
+from tests.faults.faults import Fault, restarted
 from tests.faults.load import Offering
 from tests.faults.world import World, names_of
 
@@ -159,14 +159,26 @@ def commits_unheard(every: int, seconds: float) -> Fault:
 
 
 def consumer_timeout(milliseconds: int, latency_ms: int, seconds: float) -> Fault:
-    """The broker takes messages away from consumers that need longer than it allows: the gateway answers late."""
+    """The broker takes messages away from a sender that needs longer than it allows: the gateway answers late."""
 
-    async def fault(world: World, _: Offering) -> str:
+    async def fault(world: World, offering: Offering) -> str:
+        await _allow(world, offering, timeout=milliseconds, look=1000)
         await world.behave(latency_ms=latency_ms)
         await asyncio.sleep(seconds)
         await world.behave()
-        logs = (world.system.directory / "logs").glob("rabbitmq.log*")
-        timeouts = sum(log.read_text(errors="replace").count("Timeout value used") for log in logs)
-        return f"{milliseconds} ms allowed, {latency_ms} ms needed; {timeouts} channels closed by the broker"
+        await _allow(world, offering, timeout=1_800_000, look=60_000)
+        log = world.system.directory / "logs" / "rabbitmq.log"
+        timeouts = (await asyncio.to_thread(log.read_text, errors="replace")).count(
+            "PRECONDITION_FAILED - delivery ack"
+        )
+        assert timeouts, "the broker should have lost its patience"
+        return f"{milliseconds} ms allowed, {latency_ms} ms needed; the broker closed {timeouts} channels"
 
     return fault
+
+
+async def _allow(world: World, offering: Offering, *, timeout: int, look: int) -> None:
+    """Have the broker allow its consumers so many milliseconds; it counts for channels opened from now on."""
+    for name, value in (("consumer_timeout", timeout), ("channel_tick_interval", look)):
+        await world.control("eval", f"application:set_env(rabbit, {name}, {value}).")
+    await restarted("sms-sender consume")(world, offering)
