@@ -1,4 +1,4 @@
-"""`python -m tests.faults.mutants [NUMBER…]`: breaks one promise at a time in a copy of the tree, and says who noticed.
+"""`python -m tests.faults.mutants [NUMBER…]`: breaks one promise at a time in a copy of the tree: who notices?
 
 Each change is an exact text that must occur once, so that no mutant silently does nothing.
 """
@@ -15,7 +15,7 @@ from tests.faults.reporting import write_mutants
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 45
-"""Seconds after which an experiment with a mutant is not quiet: shorter than in earnest, enough where nothing is lost.
+"""Seconds after which an experiment with a mutant is not quiet: enough where nothing is lost."""
 
 SETTLING = "shared/spacehub/consuming/settling.py"
 RABBIT = "shared/spacehub/rabbit.py"
