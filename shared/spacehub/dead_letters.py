@@ -5,12 +5,10 @@ letter, which the consumers' ledgers make harmless, and loses none.
 """
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import aiormq
 from aiormq.abc import DeliveredMessage
@@ -19,12 +17,13 @@ from spacehub import rabbit
 from spacehub.consuming import letters
 from spacehub.consuming.settling import publish, read
 from spacehub.errors import Away, Unreadable
-from spacehub.events.facts import Fact, OtpRequested
+from spacehub.events.facts import OtpRequested
+from spacehub.masking import masked, printable
 from spacehub.rabbit import Publisher
 from spacehub.topology import BY_NAME, WORK_QUEUES, WorkQueue
 
-SECRET_KEYS = frozenset({"phone", "code", "text", "token", "title", "body"})
-"""Keys whose values are nobody's business on a terminal."""
+_PATIENCE = 10.0
+"""Seconds for one answer of the broker."""
 
 
 class NoSuchQueue(Exception):
@@ -35,7 +34,7 @@ class NoSuchQueue(Exception):
 class Letter:
     """One dead letter, with the secrets in its body masked."""
 
-    id: str | None
+    id: str
     reason: str
     attempts: int
     failed_at: str
@@ -76,12 +75,17 @@ async def show(url: str, queue: WorkQueue, *, limit: int) -> list[Letter]:
 
 
 async def redrive(url: str, queue: WorkQueue, *, limit: int | None = None, per_second: float = 50.0) -> Redriven:
-    """Send letters back to the queue they died in, as new, at most `per_second`; what has expired stays."""
+    """Send up to `limit` letters back to the queue they died in, as new and no faster than `per_second`.
+
+    What has expired stays.
+    """
     publisher = Publisher(url, name=f"redrive {queue.name}")
     sent = expired = 0
     try:
         async with _channel(url) as channel:
-            async for message in _taken(channel, queue, limit):
+            async for message in _taken(channel, queue, None):
+                if sent == limit:
+                    break
                 if _has_expired(message, now=datetime.now(UTC)):
                     expired += 1
                     continue
@@ -104,58 +108,44 @@ async def discard(url: str, queue: WorkQueue) -> int:
         return gone
 
 
-def masked(body: bytes) -> str:
-    """The body for a person to read: JSON with the secret values masked, anything else only measured."""
-    try:
-        return json.dumps(_masked(json.loads(body)), ensure_ascii=False)
-    except (ValueError, RecursionError):
-        return f"<{len(body)} bytes that are not JSON>"
-
-
-def _masked(value: Any) -> Any:
-    match value:
-        case dict():
-            return {key: "***" if key in SECRET_KEYS else _masked(inner) for key, inner in value.items()}
-        case list():
-            return [_masked(inner) for inner in value]
-        case _:
-            return value
-
-
 def _letter(message: DeliveredMessage) -> Letter:
     headers = letters.headers_of(message)
     return Letter(
-        id=message.header.properties.message_id,
-        reason=str(headers.get(letters.REASON, "")),
+        id=printable(message.header.properties.message_id),
+        reason=printable(headers.get(letters.REASON)),
         attempts=letters.attempts_of(message),
-        failed_at=str(headers.get(letters.FAILED_AT, "")),
-        origin=str(headers.get(letters.ORIGIN, "")),
+        failed_at=printable(headers.get(letters.FAILED_AT)),
+        origin=printable(headers.get(letters.ORIGIN)),
         body=masked(message.body),
     )
 
 
 def _has_expired(message: DeliveredMessage, *, now: datetime) -> bool:
+    """Whether the time of a message has passed, where it says so itself."""
     try:
         event = read(message)
     except Unreadable:
         return False
-    end = _end_of(event.data, event.time)
-    return end is not None and end <= now
+    if isinstance(event.data, OtpRequested):
+        asked = event.time or _failed_at(message)  # without a time: it was asked for before it failed
+        return asked is not None and asked <= now - timedelta(seconds=event.data.expires_in)
+    end = getattr(event.data, "expires_at", None)
+    return isinstance(end, datetime) and end <= now
 
 
-def _end_of(data: Fact, time: datetime | None) -> datetime | None:
-    """Until when a message makes sense, where it says so itself."""
-    if isinstance(data, OtpRequested):
-        return None if time is None else time + timedelta(seconds=data.expires_in)
-    end = getattr(data, "expires_at", None)
-    return end if isinstance(end, datetime) else None
+def _failed_at(message: DeliveredMessage) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(str(letters.headers_of(message).get(letters.FAILED_AT)))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
 
 
 async def _taken(channel: aiormq.Channel, queue: WorkQueue, limit: int | None) -> AsyncIterator[DeliveredMessage]:
     """Letters one after the other, each at most once; those not acked return when the channel closes."""
     answer = await channel.queue_declare(queue.dead, passive=True)
     for _ in range(min(answer.message_count or 0, limit if limit is not None else 1 << 62)):
-        message = await channel.basic_get(queue.dead)
+        message = await channel.basic_get(queue.dead, timeout=_PATIENCE)
         if message.delivery_tag is None:
             return
         yield message
@@ -171,5 +161,7 @@ async def _channel(url: str) -> AsyncIterator[aiormq.Channel]:
         yield underlay
     except aiormq.exceptions.ChannelNotFoundEntity as missing:
         raise Away("rabbitmq: the dead-letter queue does not exist") from missing
+    except (OSError, aiormq.exceptions.AMQPError, aiormq.exceptions.ChannelInvalidStateError) as fault:
+        raise Away(f"rabbitmq: {type(fault).__name__}") from fault
     finally:
         await rabbit.close(connection)

@@ -115,6 +115,13 @@ def test_every_event_and_request_has_a_queue() -> None:
     assert {key for exchange, _, key in bound if exchange == DELIVERIES_EXCHANGE} == lanes
 
 
+def test_closing_events_reach_all_who_hold_something_back() -> None:
+    closing = {"payment.confirmed", "bill.cancelled", "contract.ended", "user.deleted"}
+
+    for name in ("inbox-api.standard", "sms-sender.facts", "scheduler.facts"):
+        assert closing <= set(BY_NAME[name].keys)
+
+
 async def test_declaring_twice_changes_nothing(laid: Mapping[str, Any], broker: Broker) -> None:
     await broker.put("push-sender.critical", b"{}")
 
