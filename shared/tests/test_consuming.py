@@ -1,6 +1,7 @@
 """Each message comes to its end: acked, waiting in a tier, or dead; nothing else is held up by it."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -304,6 +305,21 @@ async def test_what_is_away_pauses_and_uses_nothing_up(broker: Broker, publisher
         assert await broker.count(name) == 0
 
 
+async def test_what_is_away_for_long_waits_in_a_tier_and_uses_nothing_up(broker: Broker, publisher: Publisher) -> None:
+    queue = await broker.work_queue()
+
+    async def away(events: Sequence[Event]) -> None:
+        raise Away("postgresql: away")
+
+    await put_events(broker, queue, "e-1", "e-2", **{"x-attempts": 2})
+    async with at_work(queue, away, url=broker.url, publisher=publisher, batch=2, hold=timedelta(seconds=0.3)):
+        await broker.holds(queue.tier("10m"), 2)
+
+    waiting = await broker.take(queue.tier("10m"))
+    assert [headers_of(message)["x-attempts"] for message in waiting] == [2, 2]
+    assert await broker.count(queue.dead) == 0
+
+
 async def test_message_in_a_pause_is_given_back_at_the_end(broker: Broker, publisher: Publisher) -> None:
     queue, handled = await broker.work_queue(), Handled(**{"e-1": Away("postgresql: away")})
     await put_events(broker, queue, "e-1")
@@ -311,6 +327,7 @@ async def test_message_in_a_pause_is_given_back_at_the_end(broker: Broker, publi
     async with at_work(queue, one_by_one(handled), url=broker.url, publisher=publisher):
         await eventually(lambda: handled.ids)
 
+    await broker.holds(queue.name, 1)
     [message] = await broker.take(queue.name)
     assert headers_of(message) == {}
 
@@ -340,4 +357,5 @@ async def test_message_that_cannot_be_moved_on_is_still_there_when_we_end(broker
     async with at_work(queue, one_by_one(handled), url=broker.url, publisher=publisher, workers=2):
         await eventually(lambda: sorted(handled.ids) == ["e-1", "e-2"])
 
+    await broker.holds(queue.name, 2)
     assert sorted(filter(None, ids_of(await broker.take(queue.name)))) == ["e-1", "e-2"]

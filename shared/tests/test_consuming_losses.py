@@ -114,6 +114,7 @@ async def test_what_is_in_hand_is_finished_at_the_end_and_the_rest_goes_back_unh
         await broker.holds(queue.name, 0)  # a round trip: by its end no more is taken
         finish.set()
 
+    await broker.holds(queue.name, 2)
     back = await broker.take(queue.name)
     assert handled == ["e-1"]
     assert ids_of(back) == ["e-2", "e-3"]
@@ -159,6 +160,7 @@ async def test_terminated_process_finishes_what_it_has_in_hand(broker: Broker, t
 
     assert code == 0
     assert [line for line in process.lines if line.startswith(("begun", "done"))] == ["begun e-1", "done e-1"]
+    await broker.holds(queue.name, 2)
     back = await broker.take(queue.name)
     assert ids_of(back) == ["e-2", "e-3"]
     assert [headers_of(message) for message in back] == [{}, {}]
@@ -177,6 +179,7 @@ async def test_process_that_cannot_finish_in_time_ends_and_its_message_goes_back
 
     assert code == 0
     assert "done e-1" not in process.lines
+    await broker.holds(queue.name, 1)
     assert ids_of(await broker.take(queue.name)) == ["e-1"]
 
 

@@ -7,7 +7,7 @@ retried. What moves on is published with a confirm before the original is acked:
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from time import perf_counter
 from typing import Protocol
 
@@ -18,7 +18,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from spacehub.consuming import letters
 from spacehub.consuming.fates import Dead, fate_of
 from spacehub.consuming.handing_back import HandedBack, Unfinished, handed_back
-from spacehub.errors import Away, Unreadable
+from spacehub.errors import Away, NotNow, Unreadable
 from spacehub.events import envelope
 from spacehub.events.envelope import Event
 from spacehub.rabbit import Confirm, Outgoing, Publisher
@@ -33,6 +33,15 @@ _PAUSED = Gauge("spacehub_subscription_paused", "1 while the subscription waits 
 
 Handler = Callable[[Sequence[Event]], Awaitable[None]]
 Exhausted = Callable[[Event, str], Awaitable[None]]
+
+
+HOLD = timedelta(minutes=15)
+"""How long a message is held while something is away. RabbitMQ takes back what is not acked within half an hour, and
+each time counts towards the delivery limit, so what is held longer waits in a tier instead."""
+
+
+class AwayForLong(NotNow):
+    """What the handler needs has been away for so long that the message waits in a tier; nothing is used up."""
 
 
 class GivenBack(Exception):
@@ -56,13 +65,23 @@ async def settle(
     session: Acking,
     publisher: Publisher,
     stopping: asyncio.Event,
+    hold: timedelta = HOLD,
 ) -> None:
     """Bring every message to its end. Raises GivenBack when the session ends first."""
 
     async def attempt(events: Sequence[Event]) -> Exception | None:
         started = perf_counter()
+
+        async def not_for_ever() -> None:
+            try:
+                await handle(events)
+            except Away as away:
+                if perf_counter() - started < hold.total_seconds():
+                    raise
+                raise Unfinished([HandedBack(event, _away_for_long(away)) for event in events]) from away
+
         try:
-            await patiently(lambda: handle(events))
+            await patiently(not_for_ever)
         except GivenBack:
             raise
         except Exception as fault:
@@ -138,6 +157,10 @@ async def settle(
             await done(message)
         else:
             await failed(message, back)
+
+
+def _away_for_long(away: Away) -> AwayForLong:
+    return AwayForLong(f"away_for_long: {away}", retry_in=HOLD)
 
 
 def read(message: DeliveredMessage) -> Event:

@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 
 import structlog
 
 from spacehub.consuming.parking import parking
 from spacehub.consuming.session import Session
-from spacehub.consuming.settling import Exhausted, GivenBack, Handler, settle
+from spacehub.consuming.settling import HOLD, Exhausted, GivenBack, Handler, settle
 from spacehub.errors import Away
 from spacehub.events.envelope import Event
 from spacehub.rabbit import Publisher
@@ -25,7 +26,8 @@ class Subscription:
 
     `workers` handlers run at the same time, each with up to `batch` messages, whatever is there: a batch never waits
     to fill. A batch that fails is tried again one message at a time. `exhausted` is told of an event whose retries
-    are used up, before it becomes a dead letter.
+    are used up, before it becomes a dead letter. What the handler needs may be away for `hold`; then messages wait in
+    a tier.
     """
 
     queue: WorkQueue
@@ -33,6 +35,7 @@ class Subscription:
     batch: int = 1
     workers: int = 1
     exhausted: Exhausted | None = None
+    hold: timedelta = HOLD
 
     @property
     def prefetch(self) -> int:
@@ -79,6 +82,7 @@ async def _work(subscription: Subscription, session: Session, publisher: Publish
                 session=session,
                 publisher=publisher,
                 stopping=stopping,
+                hold=subscription.hold,
             )
     except GivenBack:
         return
