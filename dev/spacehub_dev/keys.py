@@ -1,4 +1,4 @@
-"""The development issuer: a key pair made at first use, kept in the system's directory, never committed."""
+"""Development's own keys, made on this machine, never committed: the issuer's, and an account for the FCM simulator."""
 
 import json
 import os
@@ -6,11 +6,13 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
 ISSUER = "https://auth.spacehub.mn/development"
 AUDIENCE = "spacehub-notify"
+FCM_PROJECT = "spacehub-development"
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,25 @@ def development_keys(directory: Path) -> DevelopmentKeys:
     public = {name: private[name] for name in ("kty", "kid", "alg", "use", "n", "e")}
     _write_privately(keys.jwks, json.dumps({"keys": [public]}))
     return keys
+
+
+def service_account(directory: Path, *, token_uri: str) -> Path:
+    """A new key file as the Firebase console hands it out, for an account that only the simulator knows."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    content = {
+        "type": "service_account",
+        "project_id": FCM_PROJECT,
+        "private_key_id": "development",
+        "private_key": key.decode(),
+        "client_email": f"push@{FCM_PROJECT}.iam.gserviceaccount.com",
+        "token_uri": token_uri,
+    }
+    path = directory / "keys" / "fcm-service-account.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write_privately(path, json.dumps(content))
+    return path
 
 
 def _new_key() -> dict[str, str]:

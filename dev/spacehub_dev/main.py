@@ -1,8 +1,12 @@
 """The command `spacehub-dev`: what the Makefile calls."""
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 from spacehub_dev import checking
+from spacehub_dev.keys import development_keys, service_account
 from spacehub_dev.launcher import running
 from spacehub_dev.simulators import command
 
@@ -40,3 +44,13 @@ def documents() -> None:
 
     for name in writing.write():
         typer.echo(f"docs/{name}")
+
+
+@app.command()
+def keys(
+    directory: Annotated[Path, typer.Argument(help="They go into its folder keys.")],
+    token_uri: Annotated[str, typer.Option(help="The token endpoint of the FCM simulator.")],
+) -> None:
+    """Make the issuer's keys, if there are none, and a service account for the FCM simulator."""
+    development_keys(directory)
+    service_account(directory, token_uri=token_uri)

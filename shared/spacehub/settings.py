@@ -12,11 +12,14 @@ SECRETS = Path("/run/secrets/spacehub")
 class ProcessSettings(BaseSettings):
     """Read from the environment (`<PREFIX>AMQP_URL`) or from a mounted file of the same name.
 
-    `quiet_hours` is a window `HH:MM-HH:MM` in Asia/Ulaanbaatar, or `off`.
+    An empty variable is one that is not set. `quiet_hours` is a window `HH:MM-HH:MM` in Asia/Ulaanbaatar, or `off`.
     """
 
     model_config = SettingsConfigDict(
-        frozen=True, secrets_dir=SECRETS if SECRETS.is_dir() else None, hide_input_in_errors=True
+        frozen=True,
+        secrets_dir=SECRETS if SECRETS.is_dir() else None,
+        hide_input_in_errors=True,
+        env_ignore_empty=True,
     )
 
     amqp_url: SecretStr

@@ -1,18 +1,13 @@
 """The parts of the whole system: for each service its processes and what they are told."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-
-from spacehub_dev.keys import AUDIENCE, ISSUER, development_keys
+from spacehub_dev.keys import AUDIENCE, FCM_PROJECT, ISSUER, development_keys, service_account
 from spacehub_dev.launcher.processes import BIN, Plan, ProcessSpec, Surroundings
 from spacehub_dev.provisioning.haproxy import GatewaySettings, find_gateway
 
 SMS_NUMBER = "131344"
-FCM_PROJECT = "spacehub-development"
 
 
 @dataclass(frozen=True)
@@ -92,7 +87,9 @@ def _push_sender(around: Surroundings) -> Part:
         told |= {
             "PUSH_SENDER_FCM_PROJECT": FCM_PROJECT,
             "PUSH_SENDER_FCM_BASE_URL": urls["fcm_simulator_url"],
-            "PUSH_SENDER_FCM_CREDENTIALS_FILE": _service_account(around, f"{urls['fcm_simulator_url']}/token"),
+            "PUSH_SENDER_FCM_CREDENTIALS_FILE": str(
+                service_account(around.directory, token_uri=f"{urls['fcm_simulator_url']}/token")
+            ),
         }
     processes.append(_verb("push-sender consume", told, around))
     return Part(tuple(processes), urls=urls)
@@ -174,23 +171,3 @@ def _simulator(kind: str, around: Surroundings, login: Mapping[str, str]) -> Pro
     port = around.port(name)
     command = [str(BIN / "spacehub-dev"), "simulate", kind, "--port", str(port)]
     return ProcessSpec(name, command, login, port, ready_path="/control/messages")
-
-
-def _service_account(around: Surroundings, token_uri: str) -> str:
-    """The path of a key file as the Firebase console hands it out, for an account that only the simulator knows."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    content = {
-        "type": "service_account",
-        "project_id": FCM_PROJECT,
-        "private_key_id": "development",
-        "private_key": key.decode(),
-        "client_email": f"push@{FCM_PROJECT}.iam.gserviceaccount.com",
-        "token_uri": token_uri,
-    }
-    path = around.directory / "keys" / "fcm-service-account.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)
-    path.write_text(json.dumps(content), encoding="utf-8")
-    return str(path)
