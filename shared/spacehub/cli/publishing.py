@@ -18,6 +18,10 @@ from spacehub.rabbit import Confirm, Outgoing, Publisher
 Files = Annotated[list[Path], typer.Argument(help="JSON files: one CloudEvent or a list of them each; - is stdin.")]
 
 
+LONGEST_MESSAGE_ID = 255
+"""Bytes (AMQP 0-9-1). An event with a longer id goes without: it is known by the id in the event."""
+
+
 def validate(files: Files) -> None:
     """Say of each event whether the system would understand it; a fault is told by its field."""
     events = _checked(files)
@@ -62,12 +66,12 @@ def _checked(files: Sequence[Path]) -> list[Outgoing]:
     for file in files:
         try:
             found = _events_in(file)
-        except (OSError, ValueError) as fault:
+        except (OSError, ValueError, RecursionError) as fault:
             faults += 1
             typer.secho(f"{file}: {_plain(fault)}", fg="red", err=True)
             continue
         for number, event in enumerate(found):
-            body = json.dumps(event, ensure_ascii=False).encode()
+            body = json.dumps(event, ensure_ascii=False).encode(errors="surrogatepass")
             try:
                 read = envelope.read(body, content_type=envelope.STRUCTURED, headers={})
             except Unreadable as fault:
@@ -80,7 +84,7 @@ def _checked(files: Sequence[Path]) -> list[Outgoing]:
                     exchange=EVENTS_EXCHANGE,
                     routing_key=read.data.routing_key,
                     body=body,
-                    message_id=read.id,
+                    message_id=read.id if len(read.id.encode()) <= LONGEST_MESSAGE_ID else "",
                     content_type=envelope.STRUCTURED,
                 )
             )
@@ -96,11 +100,13 @@ def _events_in(file: Path) -> list[Any]:
     return content if isinstance(content, list) else [content]
 
 
-def _plain(fault: OSError | ValueError) -> str:
+def _plain(fault: OSError | ValueError | RecursionError) -> str:
     match fault:
         case OSError():
             return fault.strerror or "cannot be read"
         case json.JSONDecodeError():
             return f"not JSON: {fault.msg} at line {fault.lineno}, column {fault.colno}"
-        case _:
+        case UnicodeDecodeError():
             return "not UTF-8 text"
+        case _:
+            return "not JSON that anybody would read"
