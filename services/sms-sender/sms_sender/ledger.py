@@ -48,7 +48,7 @@ class Ledger:
         self._unanswered: dict[UUID, list[UUID]] = {}
 
     async def claim(self, sms: SmsRequested, *, segments: int) -> Attempt | None:
-        """The attempt that may start now; None when the SMS has its end already, or gets it here.
+        """The attempt that may start now; None when the SMS has its end already (told once more), or gets it here.
 
         Raises NotNow while another worker's attempt runs, and Away: then ask again here, and a claim that was
         committed without our hearing of it is recognised.
@@ -182,6 +182,7 @@ class Ledger:
                 case Held():
                     raise NotNow("another_attempt_runs", not_after=sms.expires_at)
                 case Settled():
+                    await rows.tell_again(connection, row)
                     return None
                 case End(outcome, lost):
                     await rows.end(connection, row, outcome, lost=lost)

@@ -1,5 +1,6 @@
 """What is done to one row of the ledger by whoever holds its lock."""
 
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -27,6 +28,24 @@ async def end(connection: Any, row: Any, outcome: Outcome, *, lost: bool = False
     entry = lost_entry(row) if lost else []
     ended = (outcome.status, outcome.reason, outcome.message_id, lost, entry, None)
     await connection.execute(statements.END, row["sms_id"], *ended)
+    count_end(outcome.status, outcome.reason)
+    log.info("ended", sms_id=str(row["sms_id"]), status=outcome.status, reason=outcome.reason)
+    await publish(connection, _told_of(row, outcome, at=row["now"]))
+
+
+async def tell_again(connection: Any, row: Any) -> None:
+    """Publish the end that the SMS has already, under the same id: whoever asks for it may never have heard of it."""
+    outcome = Outcome(row["status"], row["reason"], row["message_id"])
+    await publish(connection, _told_of(row, outcome, at=row["settled_at"]))
+
+
+async def publish(connection: Any, message: Message | None) -> None:
+    """Write the event of an end, if it has one, to the outbox."""
+    if message is not None:
+        await outbox.write(connection, [outbox.row_of(message, exchange=EVENTS_EXCHANGE)])
+
+
+def _told_of(row: Any, outcome: Outcome, *, at: datetime) -> Message:
     event = event_of(
         outcome,
         sms_id=row["sms_id"],
@@ -35,17 +54,9 @@ async def end(connection: Any, row: Any, outcome: Outcome, *, lost: bool = False
         series=row["series"],
         attempts=row["attempts"],
         duration_ms=row["duration_ms"],
-        at=row["now"],
+        at=at,
     )
-    count_end(outcome.status, outcome.reason)
-    log.info("ended", sms_id=str(row["sms_id"]), status=outcome.status, reason=outcome.reason)
-    await publish(connection, write(event))
-
-
-async def publish(connection: Any, message: Message | None) -> None:
-    """Write the event of an end, if it has one, to the outbox."""
-    if message is not None:
-        await outbox.write(connection, [outbox.row_of(message, exchange=EVENTS_EXCHANGE)])
+    return write(event)
 
 
 def lost_entry(row: Any) -> dict[str, Any]:

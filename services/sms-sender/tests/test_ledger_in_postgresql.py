@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from sms_sender import outcomes
 from sms_sender.attempts import Attempt
 from sms_sender.ledger import Ledger
+from sms_sender.outcomes import Outcome
 from sms_sender.testing.requests import bill, otp
 from spacehub import database
 from spacehub.errors import Away, NotNow
@@ -261,6 +262,18 @@ async def test_ids_of_events_follow_from_the_attempt_and_its_end(ledger: Ledger,
     await ledger.record(attempt, SENT, took=TOOK * 2)
 
     assert await pool.fetchval("SELECT count(*) FROM outbox") == 1
+
+
+@pytest.mark.parametrize("outcome", [SENT, outcomes.failed("invalid_phone"), outcomes.unknown("timeout")], ids=str)
+async def test_an_end_that_was_lost_on_its_way_is_told_again(ledger: Ledger, pool: Pool, outcome: Outcome) -> None:
+    sms = bill()
+    await ledger.record(await claimed(ledger, sms), outcome, took=TOOK)
+    [first] = await pool.fetch("DELETE FROM outbox RETURNING message_id, routing_key")
+
+    assert await ledger.claim(sms, segments=2) is None
+
+    [again] = await pool.fetch("SELECT message_id, routing_key FROM outbox")
+    assert again == first
 
 
 async def _waits_for_a_lock(pool: Pool) -> bool:
