@@ -194,6 +194,14 @@ CARRIER = [
 
 SETTINGS = [
     Experiment(
+        "tasks sabotaged",
+        "every long task of every process ends in a way nobody foresaw",
+        faults.tasks_sabotaged,
+        Load(200, 400, 20, seed=84),
+        allowed=IN_DOUBT,
+        setting=Setting(sabotaged=True),
+    ),
+    Experiment(
         "queue deleted",
         "`sms-sender.standard` is deleted under its consumer",
         server_faults.queue_deleted("sms-sender.standard", without="sms-sender consume"),

@@ -5,11 +5,15 @@ Each is injected, lasts for its while and is healed; it answers what happened, f
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+import re
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import cycle
 from time import monotonic
 
+import httpx
 from spacehub.testing.waiting import eventually
 from spacehub_dev.launcher.processes import BIN
 from spacehub_dev.launcher.supervising import keep_program
@@ -96,6 +100,38 @@ async def _back(world: World, name: str, before: int | None) -> None:
     program = world.system.programs[name]
     await eventually(lambda: program.pid not in (None, before), within=40, because=f"{name} should be back")
     await world.ready(name)
+
+
+async def tasks_sabotaged(world: World, _: Offering) -> str:
+    """Every long task of every process ends as nobody foresaw: first by a stray cancellation, then by an error."""
+    ended = 0
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        for name in names_of(world):
+            before = await _restarts(world, name)
+            os.kill(world.system.programs[name].pid or 0, number)
+            await eventually(partial(_restarted, world, name, before), within=30, every=0.2, because=name)
+            ended += len(before) or 1
+    return f"{ended} times a long task was ended, and came back each time"
+
+
+async def _restarted(world: World, name: str, before: Mapping[str, float]) -> bool:
+    """Whether each task of the process that counts its restarts has one more; one without a page must be alive."""
+    now = await _restarts(world, name)
+    return world.system.programs[name].alive() and all(now.get(task, 0) > count for task, count in before.items())
+
+
+async def _restarts(world: World, name: str) -> dict[str, float]:
+    """How often each long task of a process was started again, by its own metrics."""
+    port = spec_of(world, name).port
+    if port is None:
+        return {}
+    try:
+        page = (await world.http.get(f"http://127.0.0.1:{port}/metrics")).text
+    except httpx.HTTPError:
+        return {}
+    tasks = re.findall(r'^spacehub_task_running{task="(.+)"} ', page, re.MULTILINE)
+    counts = dict(re.findall(r'^spacehub_task_restarts_total{task="(.+)"} (.+)$', page, re.MULTILINE))
+    return {task: float(counts.get(task, 0)) for task in tasks}
 
 
 def three_forwarders(*, kills: int, every: float) -> Fault:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -33,6 +34,8 @@ class Setting:
     broker: tuple[str, ...] = ()
     wired: bool = True
     """Whether database and gateway are reached through wires that can be cut, for which measuring pays a little."""
+    sabotaged: bool = False
+    """Whether a saboteur sits in each process, see `sabotaged`."""
 
 
 @dataclass
@@ -127,15 +130,15 @@ class World:
 class Wires:
     """The proxies in a system's plan."""
 
-    def __init__(self, *, wired: bool) -> None:
-        self._wired = wired
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
         self._opening: list[asyncio.Task[None]] = []
         self.database: Proxy | None = None
         self.gateway: Proxy | None = None
 
     def plan(self, around: Surroundings) -> Plan:
         """The whole system's plan with the wires in it; migrations go past them."""
-        if not self._wired:
+        if not self._setting.wired:
             return whole_system(around)
         self.database = self._to(around.databases["sms"], around.port("wire to the database"))
         wired = {name: _at(url, self.database.url) for name, url in around.databases.items()}
@@ -143,6 +146,8 @@ class Wires:
         self.gateway = self._to(plan.urls["sms_simulator_url"], around.port("wire to the gateway"))
         told = {"SMS_SENDER_GATEWAY_URL": f"{self.gateway.url}/sms"}
         processes = [_told(spec, told) if spec.name.startswith("sms-sender") else spec for spec in plan.processes]
+        if self._setting.sabotaged:
+            processes = [_sabotaged(spec) if is_ours(spec.name) else spec for spec in processes]
         return replace(plan, migrations=whole_system(around).migrations, processes=processes)
 
     def _to(self, url: str, port: int) -> Proxy:
@@ -163,7 +168,7 @@ async def open_world(directory: Path, *, report: Report, setting: Setting = Sett
     environment = {**os.environ, "QUIET_HOURS": "off", "RATE_LIMIT": "off", **dict(setting.environment)}
     for name in ("AMQP_URL", "DATABASE_URL"):
         environment.pop(name, None)
-    wires = Wires(wired=setting.wired)
+    wires = Wires(setting)
     try:
         async with (
             running_system(
@@ -191,7 +196,18 @@ def spec_of(world: World, name: str) -> ProcessSpec:
 
 def names_of(world: World) -> Sequence[str]:
     """Our processes, without the simulators, which stand for the world outside."""
-    return [name for name in world.system.programs if "simulator" not in name and name != "gateway"]
+    return [name for name in world.system.programs if is_ours(name)]
+
+
+def is_ours(name: str) -> bool:
+    """Whether a process belongs to the system proper: neither a simulator, nor the public entry, which is HAProxy."""
+    return "simulator" not in name and name != "gateway"
+
+
+def _sabotaged(spec: ProcessSpec) -> ProcessSpec:
+    """The same process with a saboteur inside."""
+    saboteur = Path(__file__).with_name("sabotaged.py")
+    return replace(spec, command=[sys.executable, str(saboteur), *spec.command])
 
 
 def _told(spec: ProcessSpec, more: Mapping[str, str]) -> ProcessSpec:
