@@ -8,6 +8,7 @@ from pathlib import Path
 
 from spacehub_dev.provisioning import postgres_binaries
 
+from tests.faults.experiments import EXPERIMENTS
 from tests.faults.otp_first import CONDITIONS, GOAL_MS, Measured
 from tests.faults.running import Result
 
@@ -33,10 +34,21 @@ Numbers are deliveries (a code causes one, a bill three: inbox, push, SMS).
 
 
 def write_experiments(results: Sequence[Result], measured: Sequence[Measured]) -> None:
-    """Replace the page's tables; that of the mutants is kept."""
-    PAGE.write_text(
-        "\n".join([HEAD, *_table(results), "", *_measured(measured), "", *_versions(), "", *_mutants()]) + "\n"
-    )
+    """Bring the page's tables up to date: rows of what was not run this time stay as they are."""
+    known = _rows_on_page()
+    told = {experiment.title: known.get(experiment.title) for experiment in EXPERIMENTS}
+    told |= {result.experiment.title: _row(result) for result in results}
+    codes = {condition: known.get(condition) for condition in CONDITIONS.values()}
+    codes |= {CONDITIONS[one.bills]: _measured(one) for one in measured}
+    tables = [*EXPERIMENTS_HEAD, *filter(None, told.values()), "", *CODES_HEAD, *filter(None, codes.values())]
+    PAGE.write_text("\n".join([HEAD, *tables, "", *_versions(), "", *_mutants()]) + "\n")
+
+
+def _rows_on_page() -> dict[str, str]:
+    """The tables' rows as the page has them, each by what it is about."""
+    lines = PAGE.read_text().splitlines() if PAGE.exists() else []
+    rows = [line for line in lines if line.startswith("| ")]
+    return {cell.strip(): row for row in rows for cell in row.split("|")[1:3] if cell.strip() not in ("", "●")}
 
 
 def write_mutants(rows: Iterable[str]) -> None:
@@ -45,6 +57,20 @@ def write_mutants(rows: Iterable[str]) -> None:
     PAGE.write_text(before + "\n".join([MUTANTS, *MUTANTS_TOLD, *rows]) + "\n")
 
 
+EXPERIMENTS_HEAD = (
+    "## Experiments",
+    "",
+    "| | fault | load | what happened | deliveries | lost | recovered | unexpected | duplicated | in doubt | s |",
+    "|---|---|---|---|---|---|---|---|---|---|---|",
+)
+CODES_HEAD = (
+    "## Codes while 20,000 bills wait",
+    "",
+    f"From the call that publishes the code to its request at the gateway. The goal: a p99 below {GOAL_MS:.0f} ms.",
+    "",
+    "| the bills | waiting, first to last code | codes | p50 | p99 | longest |",
+    "|---|---|---|---|---|---|",
+)
 MUTANTS = "## Promises broken on purpose"
 MUTANTS_TOLD = (
     "",
@@ -56,37 +82,20 @@ MUTANTS_TOLD = (
 )
 
 
-def _table(results: Sequence[Result]) -> list[str]:
-    lines = [
-        "## Experiments",
-        "",
-        "| | fault | load | what happened | deliveries | lost | recovered | unexpected | duplicated | in doubt | s |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for result in results:
-        counts, experiment = result.counts, result.experiment
-        mark = "●" if experiment.short else ""
-        held = "" if counts.hold else "**did not hold**: "
-        numbers = (counts.deliveries, counts.lost, counts.recovered, counts.unexpected, counts.duplicated)
-        columns = (mark, experiment.title, experiment.load, held + result.happened, *numbers, counts.ambiguous)
-        lines.append("| " + " | ".join(str(column) for column in columns) + f" | {result.seconds:.0f} |")
-    return lines
+def _row(result: Result) -> str:
+    counts, experiment = result.counts, result.experiment
+    mark = "●" if experiment.short else ""
+    held = "" if counts.hold else "**did not hold**: "
+    numbers = (counts.deliveries, counts.lost, counts.recovered, counts.unexpected, counts.duplicated)
+    columns = (mark, experiment.title, experiment.load, held + result.happened, *numbers, counts.ambiguous)
+    return "| " + " | ".join(str(column) for column in columns) + f" | {result.seconds:.0f} |"
 
 
-def _measured(measured: Sequence[Measured]) -> list[str]:
-    lines = [
-        "## Codes while 20,000 bills wait",
-        "",
-        f"From the call that publishes the code to its request at the gateway. The goal: a p99 below {GOAL_MS:.0f} ms.",
-        "",
-        "| the bills | waiting, first to last code | codes | p50 | p99 | longest |",
-        "|---|---|---|---|---|---|",
-    ]
-    return lines + [
+def _measured(one: Measured) -> str:
+    return (
         f"| {CONDITIONS[one.bills]} | {one.waiting_first:,} to {one.waiting_last:,} | {one.codes}"
         f" | {one.p50:.0f} ms | {one.p99:.0f} ms | {one.longest:.0f} ms |"
-        for one in measured
-    ]
+    )
 
 
 def _versions() -> list[str]:
