@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from spacehub.database import plain_url
 
-_LOCK = 0x5ACE_0B
+LOCK = 0x5ACE_0B
 """Advisory lock: two pods that migrate at the same time take turns."""
 
 
@@ -40,7 +40,7 @@ async def _run(url: str) -> None:
 
 
 def _migrate(connection: Connection) -> None:
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
     context.configure(connection=connection)
     with context.begin_transaction():
         context.run_migrations()
