@@ -1,0 +1,67 @@
+"""The pages a cluster asks for tell what is away, by name, and end with their process."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import httpx
+import pytest
+from prometheus_client import Counter
+from spacehub import health
+from spacehub.testing.serving import served
+
+_ASKED = Counter("test_health_pages", "Counts in a test")
+
+
+def check(answer: bool) -> Callable[[], Awaitable[bool]]:
+    async def answers() -> bool:
+        return answer
+
+    return answers
+
+
+@pytest.mark.parametrize(
+    ("answers", "status"),
+    [({}, 200), ({"database": True, "broker": True}, 200), ({"database": False, "broker": True}, 503)],
+)
+async def test_readiness_names_what_is_away(answers: dict[str, bool], status: int) -> None:
+    app = health.pages({name: check(answer) for name, answer in answers.items()})
+
+    async with served(app) as url, httpx.AsyncClient() as client:
+        ready = await client.get(f"{url}/readyz")
+        alive = await client.get(f"{url}/healthz")
+
+    assert (ready.status_code, ready.json()) == (
+        status,
+        {name: "ok" if answer else "away" for name, answer in answers.items()},
+    )
+    assert (alive.status_code, alive.json()) == (200, {"status": "ok"})
+
+
+async def test_metrics_are_prometheus_text() -> None:
+    _ASKED.inc(3)
+
+    async with served(health.pages({})) as url, httpx.AsyncClient() as client:
+        metrics = await client.get(f"{url}/metrics")
+
+    assert metrics.status_code == 200
+    assert metrics.headers["content-type"].startswith("text/plain")
+    assert "test_health_pages_total 3.0" in metrics.text
+
+
+async def test_open_request_is_answered_before_the_pages_end() -> None:
+    app, begun, go_on = health.pages({}), asyncio.Event(), asyncio.Event()
+
+    @app.get("/slow")
+    async def slow() -> str:
+        begun.set()
+        await go_on.wait()
+        return "done"
+
+    async with httpx.AsyncClient(timeout=30) as client:
+        async with served(app) as url:
+            asking = asyncio.ensure_future(client.get(f"{url}/slow"))
+            await begun.wait()
+            asyncio.get_running_loop().call_later(0.05, go_on.set)
+        answer = await asking
+
+    assert answer.json() == "done"
