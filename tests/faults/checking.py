@@ -64,11 +64,12 @@ class Counts:
         self.problems.append(f"unexpected: {what}")
 
 
-def count(offering: Offering, seen: Evidence, *, allowed: Iterable[str], dead: int, healed: datetime) -> Counts:
+def count(offering: Offering, seen: Evidence, *, allowed: Iterable[str], dead: int | None, healed: datetime) -> Counts:
     """Judge every delivery of what the broker confirmed.
 
     `allowed`: ends that the fault explains, such as `sms unknown` (with or without the reason). `dead`: how many dead
-    letters it explains. Recovered is what was confirmed before the fault was `healed` and was sent after that.
+    letters it explains (None: any number). Recovered is what was confirmed before the fault was `healed` and sent
+    after that.
     """
     counts = Counts()
     explained = ALWAYS | set(allowed)
@@ -92,7 +93,7 @@ def count(offering: Offering, seen: Evidence, *, allowed: Iterable[str], dead: i
     offered = {event.number for event in offering.events.values()}
     for number in seen.texts.keys() - offered:
         counts.wonder(f"a text that nobody asked for: {number}")
-    if sum(seen.dead.values()) != dead:
+    if dead is not None and sum(seen.dead.values()) != dead:
         counts.wonder(f"dead letters: {dict(seen.dead)} instead of {dead}")
     return counts
 

@@ -198,6 +198,7 @@ def redriven_twice(letters: int) -> Fault:
         killed.start()
         other.start()
         await eventually(lambda: _left(world, dead, letters // 2), within=60, every=0.1)
+        assert killed.alive(), killed.last_lines()
         await asyncio.to_thread(killed.kill)
         await eventually(lambda: not other.alive(), within=60)
         last = _redrive(world, 3)
@@ -217,5 +218,5 @@ def _redrive(world: World, number: int) -> Program:
 
 
 async def _left(world: World, queue: str, most: int) -> bool:
-    """Whether `queue` holds no more than so many."""
-    return (await world.queues())[queue] <= most
+    """Whether `queue` holds no more than so many, but still some (its count is a second old)."""
+    return 0 < (await world.queues())[queue] <= most
