@@ -10,8 +10,11 @@ from tests.faults.world import Setting
 
 @dataclass(frozen=True)
 class Experiment:
-    """One fault under load. `allowed` and `dead` are the ends and dead letters that it explains (None: any number); `patience` is how
-    many seconds everything may take to come to its end once it is healed. The short form is part of `make test`."""
+    """One fault under load. The short form is part of `make test`.
+
+    `allowed` and `dead` are the ends and dead letters that it explains (None: any number); `patience` is how many
+    seconds everything may take to come to its end once it is healed.
+    """
 
     name: str
     title: str

@@ -169,7 +169,7 @@ def consumer_timeout(milliseconds: int, latency_ms: int, seconds: float) -> Faul
         await _allow(world, offering, timeout=1_800_000, look=60_000)
         log = world.system.directory / "logs" / "rabbitmq.log"
         timeouts = (await asyncio.to_thread(log.read_text, errors="replace")).count(
-            "PRECONDITION_FAILED - delivery ack"
+            "timed out waiting for delivery ack"
         )
         assert timeouts, "the broker should have lost its patience"
         return f"{milliseconds} ms allowed, {latency_ms} ms needed; the broker closed {timeouts} channels"
