@@ -154,6 +154,28 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        "a delivery without an end is never asked for again",
+        "queue deleted",
+        (
+            Change(
+                "services/inbox-api/inbox_api/checking.py",
+                "        self.findings.forward.append((delivery, request))\n",
+                "        del request\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "the end of a settled SMS is told once only, heard or not",
+        "outcomes deleted",
+        (
+            Change(
+                "services/sms-sender/sms_sender/ledger.py",
+                "                    await rows.tell_again(connection, row)\n",
+                "",
+            ),
+        ),
+    ),
+    Mutant(
         "a redrive takes the letter away before its copy is published",
         "redrive twice",
         (
