@@ -90,12 +90,12 @@ async def test_showing_tells_what_and_why_and_moves_nothing(broker: Broker) -> N
 
     for _ in range(3):
         shown = await dead_letters.show(broker.url, queue, limit=2)
+        await broker.holds(queue.dead, 3)
 
     assert [letter.id for letter in shown] == ["m-1", "m-2"]
     assert (shown[0].reason, shown[0].attempts, shown[0].origin) == ("busy", 6, queue.name)
     assert shown[0].failed_at == NOW.isoformat()
     assert '"bill_id": "A-1"' in shown[0].body
-    assert await broker.count(queue.dead) == 3
 
 
 async def test_letter_without_our_headers_is_shown_too(broker: Broker) -> None:
@@ -140,9 +140,9 @@ async def test_expired_letter_is_refused_and_stays(
 
     done = await dead_letters.redrive(broker.url, queue, per_second=FAST)
 
+    await broker.holds(queue.dead, 1)
     assert done == Redriven(sent=0, expired=1)
     assert await broker.count(queue.name) == 0
-    assert await broker.count(queue.dead) == 1
 
 
 @pytest.mark.parametrize(
@@ -178,6 +178,7 @@ async def test_expired_letters_do_not_use_the_limit_up(broker: Broker) -> None:
 
     done = await dead_letters.redrive(broker.url, queue, limit=2, per_second=FAST)
 
+    await broker.holds(queue.dead, 3)
     assert done == Redriven(sent=2, expired=2)
     assert ids_of(await broker.take(queue.name)) == ["m-1", "m-2"]
     assert sorted(filter(None, ids_of(await broker.take(queue.dead)))) == ["m-3", "old-1", "old-2"]

@@ -16,7 +16,7 @@ PHONE, CODE = "99112233", "482913"
     [
         write(Event("e-1", "/auth", OtpRequested(phone=PHONE, code=CODE))).body,
         json.dumps({"type": "mn.spacehub.sms.requested", "data": {"phone": PHONE, "text": "secret text"}}).encode(),
-        json.dumps({"data": {"recipients": [{"phone": PHONE}, {"phone": {"number": PHONE}}], "body": [CODE]}}).encode(),
+        json.dumps({"data": {"recipients": [{"phone": PHONE}, {"phone": {"id": PHONE}}], "body": [CODE]}}).encode(),
         json.dumps({"data": {"phoneNumber": PHONE, "otp": 482913, "Code": CODE, "deep": {"er": [[CODE]]}}}).encode(),
         json.dumps({"data_base64": base64.b64encode(PHONE.encode()).decode()}).encode(),
         json.dumps({"phone": int(PHONE), "token": CODE}).encode(),
