@@ -1,8 +1,9 @@
 # Every target first makes .venv (instant when nothing changed). The logic is Python: dev/bootstrap.py, dev/spacehub_dev.
 PYTHON ?= python3
 BIN := .venv/bin
+COMPOSE ?= docker compose
 
-.PHONY: help setup demo run test check docs bench faults lock clean
+.PHONY: help setup demo run test check docs up down bench faults lock clean
 .DEFAULT_GOAL := help
 
 help: ## Print this help
@@ -31,6 +32,13 @@ bench: setup ## Side-by-side measurements, printed as ratios
 
 faults: setup ## Every fault experiment, written to docs/faults.md (minutes)
 	@exec $(BIN)/python -m tests.faults
+
+up: ## Build the images and bring the whole system up in containers (with Docker; writes .env once)
+	@$(PYTHON) deploy/compose/environment.py
+	@$(COMPOSE) up --detach --build
+
+down: ## Stop the containers; their volumes stay (make down DOWN=--volumes removes them)
+	@$(COMPOSE) down $(DOWN)
 
 lock: ## Make requirements.lock again from the pyproject files (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv: https://docs.astral.sh/uv/"; exit 1; }
