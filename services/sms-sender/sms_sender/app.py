@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
-from spacehub import database, forwarder, health, migrating, running
-from spacehub.consuming.subscription import consuming
+from spacehub import database, forwarder, health, migrating, quiet_hours, running
+from spacehub.consuming import subscription
+from spacehub.consuming.nightly_rest import by_day
 from spacehub.health import Check
 from spacehub.outbox import Lane
 from spacehub.rabbit import Publisher
@@ -17,11 +18,15 @@ from spacehub.running import Task
 from spacehub.telemetry import configure_logs
 
 from sms_sender.account import Account
-from sms_sender.consumers import sms_requests
+from sms_sender.consumers import facts, sms_requests
+from sms_sender.facts_store import FactsStore
 from sms_sender.gateway import Gateway, open_gateway
+from sms_sender.lanes import lanes
+from sms_sender.learning import learn
 from sms_sender.ledger import Ledger
+from sms_sender.pacing import Pace
 from sms_sender.replies import load_grammar
-from sms_sender.sending import give_up, send_sms
+from sms_sender.sending import give_up, send_in_turn
 from sms_sender.settings import Settings
 
 if TYPE_CHECKING:
@@ -56,23 +61,42 @@ def migrate() -> None:
 
 
 async def _consume(settings: Settings) -> None:
-    workers: dict[Lane, int] = {"critical": settings.critical_concurrency, "standard": settings.standard_concurrency}
+    url = settings.amqp_url.get_secret_value()
+    window = quiet_hours.parse(settings.quiet_hours)
     tasks: dict[str, Task] = {}
     checks: dict[str, Check] = {}
     async with AsyncExitStack() as stack:
-        for lane, count in workers.items():
-            pool, publisher = await _connections(f"consume {lane}", settings, stack)
-            gateway = await stack.enter_async_context(_gateway(settings, connections=count))
-            ledger = Ledger(pool, phone_key=settings.phone_key)
-            subscription = sms_requests(
-                lane,
-                send=partial(send_sms, gateway=gateway, ledger=ledger, deadline=settings.gateway_deadline),
+        pools, publishers, gateways = {}, {}, {}
+        for name, workers in _workers(settings).items():
+            pools[name], publishers[name] = await _connections(f"consume {name}", settings, stack)
+            gateways[name] = await stack.enter_async_context(_gateway(settings, connections=workers))
+            checks[f"database {name}"] = partial(database.answers, pools[name])
+            checks[f"broker {name}"] = publishers[name].answers
+        rate = settings.gateway_rate
+        paces = {name: Pace(pool, rate=rate) for name, pool in pools.items()} if rate else None
+        for name, lane in lanes(gateways, paces=paces).items():
+            ledger = Ledger(pools[name], phone_key=settings.phone_key)
+            requests = sms_requests(
+                name,
+                send=partial(send_in_turn, lane=lane, ledger=ledger, deadline=settings.gateway_deadline),
                 give_up=partial(give_up, ledger=ledger),
-                workers=count,
+                workers=_workers(settings)[name],
             )
-            tasks[lane] = consuming(subscription, url=settings.amqp_url.get_secret_value(), publisher=publisher)
-            checks |= {f"database {lane}": partial(database.answers, pool), f"broker {lane}": publisher.answers}
+            found = subscription.tasks([requests], url=url, publisher=publishers[name])
+            consuming = lane.attended(found[f"consume {requests.queue.name}"])
+            tasks |= {
+                **found,
+                f"consume {requests.queue.name}": consuming if name == "critical" else by_day(consuming, window),
+            }
+        pool, publisher = await _connections("consume facts", settings, stack)
+        learning = facts(learn=partial(learn, facts_kept=FactsStore(pool)), batch=settings.facts_batch)
+        tasks |= subscription.tasks([learning], url=url, publisher=publisher)
         await running.run({**tasks, "health": _health(settings, checks)})
+
+
+def _workers(settings: Settings) -> dict[Lane, int]:
+    """How many texts each lane may have in hand."""
+    return {"critical": settings.critical_concurrency, "standard": settings.standard_concurrency}
 
 
 async def _forward(settings: Settings) -> None:

@@ -1,6 +1,6 @@
-"""What sms-sender listens to: requests for SMS, a queue for each lane."""
+"""What sms-sender listens to: requests for SMS, a queue for each lane, and the facts that decide about them."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from spacehub.consuming.subscription import Subscription, one_by_one
 from spacehub.errors import Unreadable
@@ -22,6 +22,11 @@ def sms_requests(lane: Lane, *, send: Deed, give_up: Deed, workers: int) -> Subs
         await give_up(_request_in(event))
 
     return Subscription(BY_NAME[f"sms-sender.{lane}"], one_by_one(handle), workers=workers, exhausted=exhausted)
+
+
+def facts(*, learn: Callable[[Sequence[Event]], Awaitable[None]], batch: int) -> Subscription:
+    """What other domains say that closes subjects, opens them again, or sets limits; one batch at a time, in order."""
+    return Subscription(BY_NAME["sms-sender.facts"], learn, batch=batch)
 
 
 def _request_in(event: Event) -> SmsRequested:

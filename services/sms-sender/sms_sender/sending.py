@@ -1,7 +1,8 @@
 """Handing an SMS to the carrier once, however often the broker delivers the request for it."""
 
 import traceback
-from datetime import timedelta
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
 from time import monotonic
 from typing import Protocol
 
@@ -11,7 +12,7 @@ from spacehub.events.requests import SmsRequested
 
 from sms_sender import outcomes
 from sms_sender.attempts import Attempt
-from sms_sender.fates import Accepted, CredentialsRefused, NoAnswer, Refused
+from sms_sender.fates import Accepted, CredentialsRefused, NoAnswer, RateLimited, Refused
 from sms_sender.outcomes import Outcome
 from sms_sender.phone import mobile_number
 from sms_sender.segments import size_of
@@ -28,6 +29,14 @@ class Gateway(Protocol):
     async def send(self, to: str, text: str) -> Accepted: ...
 
 
+class Lane(Protocol):
+    """The way to the carrier, which may rest or be narrow."""
+
+    def passage(self, *, until: datetime) -> AbstractAsyncContextManager[Gateway]:
+        """The carrier for one SMS that is valid `until`, once it may go. Raises NotNow when it is held for too long."""
+        ...
+
+
 class Ledger(Protocol):
     """Who may send which SMS now, and what became of it."""
 
@@ -37,6 +46,12 @@ class Ledger(Protocol):
     async def doubt(self, attempt: Attempt, reason: str, *, took: timedelta) -> None: ...
     async def give_back(self, attempt: Attempt) -> None: ...
     async def exhaust(self, sms: SmsRequested, *, segments: int) -> None: ...
+
+
+async def send_in_turn(sms: SmsRequested, *, lane: Lane, ledger: Ledger, deadline: timedelta) -> None:
+    """Send `sms` when its lane lets it pass; it is claimed only then, so that no lease runs while it waits."""
+    async with lane.passage(until=sms.expires_at) as gateway:
+        await send_sms(sms, gateway=gateway, ledger=ledger, deadline=deadline)
 
 
 async def send_sms(sms: SmsRequested, *, gateway: Gateway, ledger: Ledger, deadline: timedelta) -> None:
@@ -58,7 +73,7 @@ async def send_sms(sms: SmsRequested, *, gateway: Gateway, ledger: Ledger, deadl
         outcome = outcomes.failed(refusal.reason)
     except NoAnswer as silence:
         outcome = outcomes.unknown(silence.reason)
-    except (CredentialsRefused, NotNow) as refusal:
+    except (CredentialsRefused, RateLimited, NotNow) as refusal:
         await ledger.give_back(attempt)
         raise NotNow(refusal.reason, retry_in=refusal.retry_in, not_after=sms.expires_at) from refusal
     except TemporaryFailure as failure:

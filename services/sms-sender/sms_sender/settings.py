@@ -1,18 +1,27 @@
 """What sms-sender is configured with: variables `SMS_SENDER_…`, or files of the same names."""
 
 from datetime import timedelta
+from typing import Annotated
 
-from pydantic import SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 from spacehub.settings import ServiceSettings
+
+Rate = Annotated[float, Field(ge=0.1, le=10_000)]
+
+
+def _none_if_off(setting: object) -> object:
+    return None if isinstance(setting, str) and setting.strip().lower() in ("", "off") else setting
 
 
 class Settings(ServiceSettings):
     """Read by `app` alone.
 
     `gateway_grammar` names what the carrier's replies mean (see `replies`). `gateway_deadline` is for all of one call.
-    The two `…_concurrency` are texts in hand at once per lane and process. `phone_key` keys the hashes of phone
-    numbers: with another key, older records are no longer found by number.
+    `gateway_rate` is the most calls a second that the carrier takes from our account, from all senders together; `off`
+    when it named none. The two `…_concurrency` are texts in hand at once per lane and process. `facts_batch` is how
+    many facts are taken in together. `phone_key` keys the hashes of phone numbers: with another key, older records are
+    no longer found by number.
     """
 
     model_config = SettingsConfigDict(env_prefix="SMS_SENDER_")
@@ -23,6 +32,8 @@ class Settings(ServiceSettings):
     gateway_from: str = "131344"
     gateway_grammar: str = "131344"
     gateway_deadline: timedelta = timedelta(seconds=10)
+    gateway_rate: Annotated[Rate | None, BeforeValidator(_none_if_off)] = None
     phone_key: SecretStr
     critical_concurrency: int = 10
     standard_concurrency: int = 50
+    facts_batch: int = 100

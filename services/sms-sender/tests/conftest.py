@@ -217,6 +217,7 @@ async def house(
         "SMS_SENDER_GATEWAY_USERNAME": "spacehub",
         "SMS_SENDER_GATEWAY_PASSWORD": "secret-of-the-account",
         "SMS_SENDER_PHONE_KEY": "a key for tests",
+        "SMS_SENDER_QUIET_HOURS": "off",
     }
     house = House(pool, broker, carrier, Publisher(broker, name="tests"), environment, tmp_path)
     await _purge(broker)

@@ -137,14 +137,16 @@ async def test_a_sender_told_to_stop_finishes_the_calls_it_began(house: House) -
 
 
 async def test_neither_number_nor_text_is_logged_whatever_goes_wrong(house: House) -> None:
-    sender = house.start("consume")
-    for mode in ("500", "429", "401", "garbage", "accept_then_reset", "ok"):
-        sms = otp(text="the code is 483920 and private", phone="99112277")
-        await house.behave(mode, count=1)
-        await house.ask(sms)
-        await eventually(partial(house.tried, sms))
-    await asyncio.to_thread(sender.stop)
+    logged = ""
+    for modes in (("500", "garbage", "accept_then_reset", "ok"), ("429",), ("401",)):  # the last two rest the lanes
+        sender = house.start("consume")
+        for mode in modes:
+            sms = otp(text="the code is 483920 and private", phone="99112277")
+            await house.behave(mode, count=1)
+            await house.ask(sms)
+            await eventually(partial(house.tried, sms))
+        await asyncio.to_thread(sender.stop)
+        logged += sender.log.read_text()
 
-    logged = sender.log.read_text()
-    assert "stopped" in logged
+    assert logged.count("stopped") == 3
     assert not any(secret in logged for secret in ("483920", "99112277", "private", "secret-of-the-account"))
