@@ -2,12 +2,12 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import quantiles
-from time import monotonic
 from typing import Literal
 
 from aiohttp import web
@@ -41,12 +41,15 @@ class Measured:
     p50: float
     p99: float
     longest: float
+    legs: Mapping[str, float]
+    """The p99 of each part of the way: to inbox-api, from there to the claim in sms-sender, and to the gateway."""
 
     @property
     def line(self) -> str:
         return (
             f"OTPs while {self.waiting_first} to {self.waiting_last} bills wait and {self.bills}:"
-            f" p50 {self.p50:.0f} ms, p99 {self.p99:.0f} ms, longest {self.longest:.0f} ms of {self.codes}"
+            f" p50 {self.p50:.0f} ms, p99 {self.p99:.0f} ms, longest {self.longest:.0f} ms of {self.codes};"
+            f" p99 {', '.join(f'{name} {leg:.0f} ms' for name, leg in self.legs.items())}"
         )
 
 
@@ -55,11 +58,11 @@ class Carrier:
 
     def __init__(self) -> None:
         self.bills: Bills = "are sent"
-        self.taken: dict[str, float] = {}
+        self.taken: dict[str, datetime] = {}
         self.bills_taken = 0
 
     async def sms(self, request: web.Request) -> web.Response:
-        arrived = monotonic()
+        arrived = datetime.now(UTC)
         form = await request.post()
         code = re.search(r"код: (\d+)", str(form["text"]))
         if code:
@@ -71,7 +74,7 @@ class Carrier:
         else:
             self.bills_taken += 1
             await asyncio.sleep(0.05)
-        return web.json_response({"result": "OK", "messageId": f"m-{arrived}"})
+        return web.json_response({"result": "OK", "messageId": f"m-{arrived.timestamp()}"})
 
 
 async def measure(directory: Path, *, report: Report) -> AsyncIterator[Measured]:
@@ -92,23 +95,38 @@ async def _measured(world: World, carrier: Carrier) -> Measured:
     offering = Offering("/faults/otp-first")
     await world.client.offer(offering, Load(otps=0, bills=WAITING, per_second=1e6))
     first = WAITING - carrier.bills_taken
-    asked: dict[str, float] = {}
+    asked: dict[str, tuple[str, datetime]] = {}
 
     async def ask(load: Load) -> None:
         [code] = offering.made(load)
-        asked[str(code.number)] = monotonic()
+        asked[code.id] = str(code.number), datetime.now(UTC)
         await world.client.publish(offering, code)
 
-    load = Load(otps=1, bills=0)
     async with asyncio.TaskGroup() as group:
         for number in range(CODES):
-            group.create_task(ask(replace(load, seed=number)))
+            group.create_task(ask(Load(otps=1, bills=0, seed=number)))
             await asyncio.sleep(1 / PER_SECOND)
     last = WAITING - carrier.bills_taken
-    await eventually(lambda: asked.keys() <= carrier.taken.keys(), within=60, because="every code should arrive")
-    times = sorted(1000 * (carrier.taken[code] - at) for code, at in asked.items())
-    cuts = quantiles(times, n=100, method="inclusive")
-    return Measured(carrier.bills, first, last, len(times), cuts[49], cuts[98], times[-1])
+    codes = {code for code, _ in asked.values()}
+    await eventually(lambda: codes <= carrier.taken.keys(), within=60, because="every code should arrive")
+    read = await world.rows("inbox", "SELECT event_id, created_at FROM deliveries WHERE type = 'otp.requested'")
+    claimed = await world.rows("sms", "SELECT source_id, attempt_started_at FROM sms WHERE about = 'otp.requested'")
+    taken_in = {row["event_id"]: row["created_at"] for row in read}
+    claims = {row["source_id"]: row["attempt_started_at"] for row in claimed}
+    ways = [(at, taken_in[event], claims[event], carrier.taken[code]) for event, (code, at) in asked.items()]
+    whole = sorted(_milliseconds(first, last) for first, *_, last in ways)
+    names = ("to inbox-api", "to the claim", "to the gateway")
+    legs = {name: _p99([_milliseconds(way[place], way[place + 1]) for way in ways]) for place, name in enumerate(names)}
+    p50 = quantiles(whole, n=100, method="inclusive")[49]
+    return Measured(carrier.bills, first, last, len(whole), p50, _p99(whole), whole[-1], legs)
+
+
+def _p99(times: Sequence[float]) -> float:
+    return quantiles(times, n=100, method="inclusive")[98]
+
+
+def _milliseconds(start: datetime, end: datetime) -> float:
+    return (end - start) / timedelta(milliseconds=1)
 
 
 @asynccontextmanager

@@ -68,8 +68,8 @@ CODES_HEAD = (
     "",
     f"From the call that publishes the code to its request at the gateway. The goal: a p99 below {GOAL_MS:.0f} ms.",
     "",
-    "| the bills | waiting, first to last code | codes | p50 | p99 | longest |",
-    "|---|---|---|---|---|---|",
+    "| the bills | waiting, first to last code | codes | p50 | p99 | longest | p99 of each part of the way |",
+    "|---|---|---|---|---|---|---|",
 )
 MUTANTS = "## Promises broken on purpose"
 MUTANTS_TOLD = (
@@ -92,9 +92,10 @@ def _row(result: Result) -> str:
 
 
 def _measured(one: Measured) -> str:
+    legs = ", ".join(f"{name} {leg:.0f} ms" for name, leg in one.legs.items())
     return (
         f"| {CONDITIONS[one.bills]} | {one.waiting_first:,} to {one.waiting_last:,} | {one.codes}"
-        f" | {one.p50:.0f} ms | {one.p99:.0f} ms | {one.longest:.0f} ms |"
+        f" | {one.p50:.0f} ms | {one.p99:.0f} ms | {one.longest:.0f} ms | {legs} |"
     )
 
 
