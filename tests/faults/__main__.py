@@ -1,11 +1,12 @@
 """`python -m tests.faults [NAME…]`: run the experiments; all of them write docs/faults.md."""
 
 import argparse
-import asyncio
 import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+
+from spacehub_dev.launcher.interrupting import run_until_interrupted
 
 from tests.faults.experiments import BY_NAME, EXPERIMENTS
 from tests.faults.otp_first import measure
@@ -47,13 +48,14 @@ if __name__ == "__main__":
         sys.exit(f"no such experiment: {', '.join(unknown)}; there are:\n  " + "\n  ".join(BY_NAME))
     with tempfile.TemporaryDirectory(prefix="spacehub-faults-") as place:
         Path(place).chmod(0o711)
-        code = asyncio.run(
+        code = run_until_interrupted(
             main(
                 arguments.names,
                 Path(place) / "system",
                 verbose=arguments.verbose,
                 write=arguments.write or not arguments.names,
                 patience=arguments.patience,
-            )
+            ),
+            interrupted=130,
         )
     sys.exit(code)
