@@ -115,6 +115,7 @@ async def test_nothing_is_started_again_once_told_to_stop() -> None:
 async def in_process(tasks: dict[str, Task], *, drain: float, number: signal.Signals = signal.SIGTERM) -> None:
     """Run `tasks` as a process does, and send it a signal once they run."""
     loop, begun = asyncio.get_running_loop(), asyncio.Event()
+    before = {each: signal.signal(each, signal.SIG_IGN) for each in (signal.SIGTERM, signal.SIGINT)}
 
     async def first(stopping: asyncio.Event) -> None:
         begun.set()
@@ -127,8 +128,9 @@ async def in_process(tasks: dict[str, Task], *, drain: float, number: signal.Sig
         async with asyncio.timeout(20):
             await process
     finally:
-        for each in (signal.SIGTERM, signal.SIGINT):
+        for each, handler in before.items():
             loop.remove_signal_handler(each)
+            signal.signal(each, handler)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
