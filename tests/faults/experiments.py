@@ -107,8 +107,8 @@ SERVERS = [
         Load(seed=42),
         allowed=IN_DOUBT,
     ),
-    Experiment("memory alarm", "RabbitMQ's memory alarm", server_faults.memory_alarm, Load(seed=43)),
-    Experiment("disk alarm", "RabbitMQ's disk alarm", server_faults.disk_alarm, Load(seed=44)),
+    Experiment("memory alarm", "RabbitMQ's memory alarm", server_faults.memory_alarm, Load(200, 400, 20, seed=43)),
+    Experiment("disk alarm", "RabbitMQ's disk alarm", server_faults.disk_alarm, Load(200, 400, 20, seed=44)),
     Experiment(
         "binding deleted",
         "the binding of `sms.critical` is deleted",
