@@ -194,10 +194,11 @@ def redriven_twice(letters: int) -> Fault:
         told = {"x-reason": "unexpected: RuntimeError", "x-attempts": 6, "x-origin-queue": "inbox-api.standard"}
         for bill in offering.bills(letters, seed=99):
             await world.client.publish(offering, bill, exchange="", key=dead, headers=told)
+        await eventually(partial(_holds, world, dead, letters, letters), within=30, every=0.2)
         killed, other = [_redrive(world, number) for number in (1, 2)]
         killed.start()
         other.start()
-        await eventually(lambda: _left(world, dead, letters // 2), within=60, every=0.1)
+        await eventually(partial(_holds, world, dead, 1, letters // 2), within=60, every=0.1)
         assert killed.alive(), killed.last_lines()
         await asyncio.to_thread(killed.kill)
         await eventually(lambda: not other.alive(), within=60)
@@ -217,6 +218,6 @@ def _redrive(world: World, number: int) -> Program:
     return Program(f"redrive {number}", command, world.system.directory, log, told, cwd=world.system.directory)
 
 
-async def _left(world: World, queue: str, most: int) -> bool:
-    """Whether `queue` holds no more than so many, but still some (its count is a second old)."""
-    return 0 < (await world.queues())[queue] <= most
+async def _holds(world: World, queue: str, least: int, most: int) -> bool:
+    """Whether `queue` holds so many, by a count that is a second old."""
+    return least <= (await world.queues())[queue] <= most

@@ -224,7 +224,10 @@ def _run(mutant: Mutant) -> str | None:
     [verdict] = [line for line in lines if line.startswith(f"{mutant.experiment}: ")] or [""]
     if not verdict:
         raise RuntimeError(f"the experiment did not run:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return None if done.returncode == 0 else "; ".join(verdict.split("; ")[1:2])
+    if done.returncode == 0:
+        return None
+    problems = [line.strip() for line in lines if line.startswith("    ")]
+    return f"{verdict.split('; ')[1]}; first: {problems[0] if problems else 'none'}"
 
 
 def _copy(tree: Path) -> None:
