@@ -1,21 +1,21 @@
 """The OpenAPI documents of our HTTP APIs, as the applications describe themselves."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import devices_api.routes
+import inbox_api.routes
 from fastapi import FastAPI
 
-_NOTHING: Any = None
-"""For what an application is given to work with: describing itself, it calls none of it."""
-
-APIS: Mapping[str, Callable[[], FastAPI]] = {
-    "devices-api": lambda: devices_api.routes.public_api(authenticate=_NOTHING, registry=_NOTHING),
-    "devices-api.internal": lambda: devices_api.routes.internal_api(authenticate=_NOTHING, registry=_NOTHING),
+APIS: Mapping[str, Callable[..., FastAPI]] = {
+    "devices-api": devices_api.routes.public_api,
+    "devices-api.internal": devices_api.routes.internal_api,
+    "inbox-api": inbox_api.routes.public_api,
 }
-"""Every application, by the name of its document."""
+"""What makes each application, by the name of its document."""
 
 
 def documents() -> dict[str, dict[str, Any]]:
-    """Each document by its name."""
-    return {name: make().openapi() for name, make in APIS.items()}
+    """Each document by its name. An application that only describes itself is given nothing to work with."""
+    return {name: make(**dict.fromkeys(inspect.signature(make).parameters)).openapi() for name, make in APIS.items()}

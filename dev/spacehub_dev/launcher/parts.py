@@ -47,12 +47,14 @@ def _inbox_api(around: Surroundings) -> Part:
         "INBOX_API_PHONE_KEY": around.secret("phone-key"),
         "INBOX_API_SEAL_KEY": around.secret("seal-key"),
     }
+    api = told | _tokens("INBOX_API_", around) | {"INBOX_API_HTTP_PORT": str(around.port("inbox-api http"))}
     return Part(
         processes=(
             # Codes have a process of their own: rendering a thousand bills takes the interpreter for a while.
             _verb("inbox-api consume", told, around, "standard", "outcomes"),
             _verb("inbox-api consume critical", told, around),
             _verb("inbox-api forward", told, around),
+            _verb("inbox-api serve", api, around),
         ),
         migrations=(_verb("inbox-api migrate", told, around),),
     )

@@ -1,9 +1,13 @@
 """The queues that inbox-api consumes, and which deed each of them feeds."""
 
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 from spacehub.consuming.settling import Handler
 from spacehub.consuming.subscription import Subscription
+from spacehub.events.envelope import Event
+from spacehub.events.facts import RetentionDue
 from spacehub.topology import BY_NAME
 
 
@@ -15,7 +19,25 @@ class Queue(StrEnum):
     OUTCOMES = "outcomes"
 
 
-def subscribed(queue: Queue, *, notify: Handler, settle: Handler, batch: int, workers: int) -> Subscription:
-    """Outcomes are settled, everything else notifies."""
-    handle = settle if queue is Queue.OUTCOMES else notify
-    return Subscription(BY_NAME[f"inbox-api.{queue}"], handle, batch=batch, workers=workers)
+@dataclass(frozen=True, slots=True)
+class Deeds:
+    """What is done with messages. `prune` takes a `retention.due`."""
+
+    notify: Handler
+    prune: Callable[[Event], Awaitable[None]]
+    settle: Handler
+
+
+def subscribed(queue: Queue, deeds: Deeds, *, batch: int, workers: int) -> Subscription:
+    """Outcomes are settled, `retention.due` prunes once the rest of its batch is done, everything else notifies."""
+
+    async def handle(events: Sequence[Event]) -> None:
+        pruning = [event for event in events if isinstance(event.data, RetentionDue)]
+        notifying = [event for event in events if not isinstance(event.data, RetentionDue)]
+        if notifying:
+            await deeds.notify(notifying)
+        for event in pruning:
+            await deeds.prune(event)
+
+    chosen = deeds.settle if queue is Queue.OUTCOMES else handle
+    return Subscription(BY_NAME[f"inbox-api.{queue}"], chosen, batch=batch, workers=workers)

@@ -27,6 +27,15 @@ class Contact:
         return {"inbox": True, "sms": self.sms, "push": self.push}[channel]
 
 
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """What a user chose: the language, and whether messages that are not critical may come by SMS and by push."""
+
+    locale: Locale
+    sms: bool
+    push: bool
+
+
 UNKNOWN = Contact()
 """A user of whom nothing was told yet."""
 
@@ -41,6 +50,11 @@ def updated(contact: Contact, update: UserUpdated, *, at: datetime) -> Contact:
     if "locale" in update.model_fields_set and _holds(at, over=contact.locale_at):
         contact = replace(contact, locale=update.locale, locale_at=at)
     return contact
+
+
+def preferences_of(contact: Contact) -> Preferences:
+    """The user's choices; where nothing was chosen, Mongolian and every way."""
+    return Preferences(contact.locale or DEFAULT_LOCALE, contact.sms, contact.push)
 
 
 def phone_of(contact: Contact, told: str | None, *, stored_first: bool) -> str | None:

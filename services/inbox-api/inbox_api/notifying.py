@@ -27,9 +27,6 @@ MOST_ADDRESSEES = 2_000
 
 HANDLED = frozenset({facts.UserUpdated, facts.NotificationRequested, *CHANNELS, *DECIDING})
 
-NOTHING_TO_DO = frozenset({facts.RetentionDue})
-"""Types that are ours and ask for nothing yet."""
-
 Clock = Callable[[], datetime]
 
 
@@ -61,8 +58,10 @@ async def notify(events: Sequence[Event], *, store: Store, rules: Rules, clock: 
 
     Raises PermanentFailure for a type that is not for this service, before anything is written.
     """
-    ours = [event for event in events if _is_ours(event)]
-    for portion in portions(ours):
+    for event in events:
+        if type(event.data) not in HANDLED:
+            raise PermanentFailure(f"no_subscriber: {event.data.type}")
+    for portion in portions(events):
         await _notify(portion, store=store, rules=rules, now=clock())
 
 
@@ -118,12 +117,3 @@ def portions(events: Sequence[Event]) -> Iterator[list[Event]]:
         people += count
     if portion:
         yield portion
-
-
-def _is_ours(event: Event) -> bool:
-    """Whether there is something to do for `event`."""
-    if type(event.data) in HANDLED:
-        return True
-    if type(event.data) in NOTHING_TO_DO:
-        return False
-    raise PermanentFailure(f"no_subscriber: {event.data.type}")

@@ -62,6 +62,19 @@ WITH withdrawn AS (
 UPDATE deliveries SET status = 'suppressed', reason = 'withdrawn', ended_at = $2
 FROM withdrawn WHERE deliveries.id = withdrawn.id"""
 
+_HOLD_DELIVERIES = """
+SELECT FROM deliveries WHERE id = ANY($1::uuid[]) OR user_id = ANY($2::uuid[]) ORDER BY id FOR UPDATE"""
+
+_ERASE_TRACES = """
+WITH theirs AS (
+  UPDATE deliveries SET phone_hash = NULL, phone_last4 = NULL WHERE user_id = ANY($1::uuid[]) RETURNING id
+)
+UPDATE unsettled SET sealed = NULL FROM theirs WHERE delivery_id = theirs.id"""
+
+_ERASE_FEEDS = "DELETE FROM feeds WHERE user_id = ANY($1::uuid[])"
+
+_ERASE_NOTIFICATIONS = "DELETE FROM notifications WHERE user_id = ANY($1::uuid[])"
+
 _COUNT_UP = """
 INSERT INTO feeds (user_id, last_seq, unread)
 SELECT user_id, added, added FROM unnest($1::uuid[], $2::integer[]) AS new (user_id, added)
@@ -151,6 +164,7 @@ class PostgresTransaction:
     async def write(self, plan: Plan, *, now: datetime) -> None:
         await self._write_contacts(plan)
         await self._write_closings(plan, now=now)
+        await self._erase_feeds(plan.closed_users)
         await self._write_notifications(plan.notifications)
         if plan.deliveries:
             await self._connection.execute(_DELIVERIES, *_columns(map(_delivery, plan.deliveries.values())))
@@ -173,8 +187,18 @@ class PostgresTransaction:
         await self._connection.execute(_DECIDE, *_columns(map(told, plan.closings.values())))
         if plan.closed_subjects or plan.closed_users:
             withdrawn = await outbox.withdraw(self._connection, subjects=plan.closed_subjects, users=plan.closed_users)
-            if withdrawn:
-                await self._connection.execute(_SUPPRESS, [UUID(number) for number in withdrawn], now)
+            numbers = [UUID(number) for number in withdrawn]
+            if plan.closed_users:
+                await self._connection.execute(_HOLD_DELIVERIES, numbers, sorted(plan.closed_users))
+                await self._connection.execute(_ERASE_TRACES, sorted(plan.closed_users))
+            if numbers:
+                await self._connection.execute(_SUPPRESS, numbers, now)
+
+    async def _erase_feeds(self, users: AbstractSet[UUID]) -> None:
+        """Of users who are gone; the feed first, as by whoever reads in it."""
+        if users:
+            await self._connection.execute(_ERASE_FEEDS, sorted(users))
+            await self._connection.execute(_ERASE_NOTIFICATIONS, sorted(users))
 
     async def _write_notifications(self, notifications: Sequence[Notification]) -> None:
         if not notifications:

@@ -72,6 +72,7 @@ class _Planner:
             self.plan.contacts.pop(user, None)
             self.plan.closed_users.add(user)
             self._withdraw([number for number in self.plan.requests if self.plan.deliveries[number].user_id == user])
+            self._erase(user)
         else:
             self.plan.closed_subjects.add(decision.subject)
             self._withdraw(self._waiting.pop(decision.subject, []))
@@ -105,6 +106,13 @@ class _Planner:
                 self.plan.deliveries[number] = replace(
                     self.plan.deliveries[number], status="suppressed", reason="withdrawn", ended_at=self._now
                 )
+
+    def _erase(self, user: UUID) -> None:
+        """Of the rows that this batch was to write for `user`, keep the ids alone."""
+        self.plan.notifications = [one for one in self.plan.notifications if one.user_id != user]
+        for number, delivery in self.plan.deliveries.items():
+            if delivery.user_id == user:
+                self.plan.deliveries[number] = replace(delivery, phone_hash=None, phone_last4=None)
 
     def _is_closed(self, subject: str) -> bool:
         closing = self._closings.get(subject)

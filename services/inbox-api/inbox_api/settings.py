@@ -6,17 +6,21 @@ from typing import Annotated
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 from spacehub import quiet_hours
+from spacehub.auth.settings import TokenSettings
 from spacehub.settings import ServiceSettings
+
+_ENVIRONMENT = SettingsConfigDict(env_prefix="INBOX_API_")
 
 
 class Settings(ServiceSettings):
-    """`phone_key` is the key of the hashes by which phone numbers are looked up; the batches are in events.
+    """For all but `serve`. `phone_key` is the key of the hashes by which phone numbers are looked up.
 
-    `seal_key` keeps requests unreadable while their end is awaited; under another key they cannot be asked for again.
-    A delivery without an end is looked at `check_after` it was due, `check_batch` of them every `check_every`.
+    The batches are in events. `seal_key` keeps requests unreadable while their end is awaited; under another key they
+    cannot be asked for again. A delivery without an end is looked at `check_after` it was due, `check_batch` of them
+    every `check_every`.
     """
 
-    model_config = SettingsConfigDict(env_prefix="INBOX_API_")
+    model_config = _ENVIRONMENT
 
     phone_key: Annotated[SecretStr, Field(min_length=16)]
     seal_key: Annotated[SecretStr, Field(min_length=16)]
@@ -34,3 +38,20 @@ class Settings(ServiceSettings):
     def _is_a_window(cls, value: str) -> str:
         quiet_hours.parse(value)
         return value
+
+
+class ApiSettings(TokenSettings):
+    """For `serve`. `connections` to the database are shared by the calls and the streams.
+
+    Streams look for new rows every `stream_look`; a user and a process may hold so many of them.
+    """
+
+    model_config = _ENVIRONMENT
+
+    http_host: str = "127.0.0.1"
+    http_port: int
+    connections: Annotated[int, Field(gt=0, le=100)] = 10
+    stream_heartbeat: Annotated[timedelta, Field(ge=timedelta(milliseconds=10))] = timedelta(seconds=15)
+    stream_look: Annotated[timedelta, Field(ge=timedelta(milliseconds=10))] = timedelta(milliseconds=500)
+    streams_of_a_user: Annotated[int, Field(ge=0)] = 10
+    streams_of_the_process: Annotated[int, Field(ge=0)] = 2000

@@ -18,6 +18,8 @@ from inbox_api.checking_store import PostgresChecks
 from inbox_api.drafts import Rules
 from inbox_api.notifying import notify
 from inbox_api.notifying_store import PostgresStore
+from inbox_api.pruning import prune
+from inbox_api.pruning_store import PostgresTables
 from inbox_api.seals import Seal
 from inbox_api.settling import settle
 from inbox_api.settling_store import PostgresDeliveries
@@ -103,6 +105,10 @@ class Inbox:
         """Look at what has no end now; how many there were of each finding."""
         patience = Patience(CHECK_AFTER, self.rules.quiet_hours)
         return await check(store=PostgresChecks(self.pool), seal=seal, patience=patience, now=self.now, most=most)
+
+    async def prunes(self, due: Event, *, pages: int = 500) -> None:
+        """Forget what is old enough, a stretch of so many pages at a time."""
+        await prune(due, tables=PostgresTables(self.pool, pages=pages), clock=lambda: self.now)
 
     async def forwards(self) -> None:
         """Everything that waits leaves for the broker."""

@@ -1,133 +1,131 @@
-"""A migrated inbox database for each test, and a house where the processes of inbox-api run."""
-
-from __future__ import annotations
+"""An inbox for each test, the API before it, and a house where the processes of inbox-api run."""
 
 import os
-import sys
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from uuid import UUID
 
 import aio_pika
+import httpx
 import pytest
+from fastapi import FastAPI
 from inbox_api.app import MIGRATIONS
-from inbox_api.testing import Inbox
+from inbox_api.preferring_store import PostgresContacts
+from inbox_api.reading_store import PostgresFeeds
+from inbox_api.routes import public_api
+from inbox_api.streaming import Limits, Streams
+from inbox_api.tables import Table
+from inbox_api.testing import BAT, Inbox
 from spacehub import database, migrating, topology
-from spacehub.events import envelope
-from spacehub.events.catalogue import EVENTS_EXCHANGE
-from spacehub.rabbit import Confirm, Outgoing, Publisher
+from spacehub.auth.keys import KeyRing
+from spacehub.auth.tokens import Verifier
+from spacehub.rabbit import Publisher
 from spacehub.testing.broker import Broker, broker_at
-from spacehub.testing.waiting import eventually
-from spacehub_dev.provisioning.fresh import MakeDatabase, drop_vhost, make_vhost
-from spacehub_dev.provisioning.ports import release_port, reserve_port
-from spacehub_dev.provisioning.program import Program
+from spacehub.testing.issuing import AUDIENCE, ISSUER, Issuer
+from spacehub_dev.provisioning.fresh import FreshDatabases, MakeDatabase, drop_vhost, make_vhost
+from spacehub_dev.provisioning.ports import release_port
 from spacehub_dev.provisioning.servers import RabbitServer
 
-if TYPE_CHECKING:
-    from spacehub.events.envelope import Event
+from .house import House
 
-HERE = Path(__file__).parent
+ISSUING = Issuer()
+
+TABLES = (*Table.metadata.tables, "outbox")
+
+Emptied = Callable[[int], Awaitable[Inbox]]
+ClientOf = Callable[[UUID], httpx.AsyncClient]
 
 
 def migrate(url: str) -> None:
     migrating.upgrade(MIGRATIONS, url)
 
 
+@pytest.fixture(scope="session")
+async def emptied(fresh_databases: FreshDatabases) -> AsyncIterator[Emptied]:
+    """Inboxes for tests that leave the tables as they are: two databases for all of them, emptied for each."""
+    urls = [await fresh_databases.make(migrate) for _ in range(2)]
+    pools = [await database.open_pool(url, size=8) for url in urls]
+
+    async def inbox(number: int) -> Inbox:
+        async with database.reading(pools[number]) as connection:
+            await connection.execute(f"TRUNCATE {', '.join(TABLES)} RESTART IDENTITY")
+        return Inbox(pools[number])
+
+    yield inbox
+    for url, pool in zip(urls, pools, strict=True):
+        await pool.close()
+        await fresh_databases.drop(url)
+
+
+@pytest.fixture
+async def inbox(emptied: Emptied) -> Inbox:
+    """An empty inbox."""
+    return await emptied(0)
+
+
+@pytest.fixture
+async def another_inbox(emptied: Emptied) -> Inbox:
+    """A second one, to compare with."""
+    return await emptied(1)
+
+
 @pytest.fixture
 async def inbox_url(make_database: MakeDatabase) -> str:
+    """A database of the test's own."""
     return await make_database(migrate)
 
 
 @pytest.fixture
-async def inbox(inbox_url: str) -> AsyncIterator[Inbox]:
+async def own_inbox(inbox_url: str) -> AsyncIterator[Inbox]:
+    """An inbox on a database of the test's own."""
     pool = await database.open_pool(inbox_url, size=8)
     yield Inbox(pool)
     await pool.close()
 
 
+def api_of(inbox: Inbox, **limits: Any) -> tuple[FastAPI, Streams]:
+    """The API on the inbox's database and clock, and its streams; `limits` are those of the streams."""
+
+    async def fetch() -> bytes:
+        return ISSUING.jwks()
+
+    feeds = PostgresFeeds(inbox.pool)
+    streams = Streams(feeds, limits=Limits(**limits))
+    api = public_api(
+        authenticate=Verifier(KeyRing(fetch, algorithms=("RS256",)), ISSUER, AUDIENCE).caller,
+        feeds=feeds,
+        streams=streams,
+        contacts=PostgresContacts(inbox.pool),
+        clock=lambda: inbox.now,
+    )
+    return api, streams
+
+
+def client_for(user: UUID, api: FastAPI) -> httpx.AsyncClient:
+    """Calls `api` for the user."""
+    headers = {"Authorization": f"Bearer {ISSUING.token(user)}"}
+    return httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://inbox", headers=headers)
+
+
 @pytest.fixture
-async def another_inbox(make_database: MakeDatabase) -> AsyncIterator[Inbox]:
-    """A second one, to compare with."""
-    pool = await database.open_pool(await make_database(migrate), size=8)
-    yield Inbox(pool)
-    await pool.close()
+async def client_of(inbox: Inbox) -> AsyncIterator[ClientOf]:
+    """`client_of(user)` calls the API for that user."""
+    api, _ = api_of(inbox)
+    clients: list[httpx.AsyncClient] = []
+
+    def make(user: UUID) -> httpx.AsyncClient:
+        clients.append(client_for(user, api))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        await client.aclose()
 
 
-@dataclass
-class House:
-    """A broker and a database, and the processes of ours between them."""
-
-    inbox: Inbox
-    broker: Broker
-    publisher: Publisher
-    environment: Mapping[str, str]
-    directory: Path
-    ports: list[int] = field(default_factory=list)
-    programs: list[Program] = field(default_factory=list)
-
-    def start(self, verb: str, **settings: str) -> Program:
-        """`inbox-api consume` or `forward`."""
-        return self._start(verb, [str(Path(sys.executable).with_name("inbox-api")), *verb.split()], settings)
-
-    async def start_stopping(self, point: str) -> Program:
-        """A consumer that has come to `point` with one batch and stands still there."""
-        program = self._start(f"stopping at {point}", [sys.executable, str(HERE / "stopping_inbox.py"), point], {})
-        await eventually(lambda: "stands_still" in program.log.read_text(), because=f"stopping at {point}")
-        return program
-
-    def _start(self, name: str, command: list[str], settings: Mapping[str, str]) -> Program:
-        self.ports.append(reserve_port())
-        environment = {**self.environment, "INBOX_API_HEALTH_PORT": str(self.ports[-1]), **settings}
-        name = f"{name} {len(self.programs)}"
-        program = Program(name, command, self.directory, self.directory / f"{name}.log", environment)
-        self.programs.append(program)
-        program.start()
-        return program
-
-    async def publish(self, *events: Event) -> None:
-        """Publish the events as another domain would."""
-        messages = [(event.data.routing_key, envelope.write(event)) for event in events]
-        await self.put(
-            *(Outgoing(EVENTS_EXCHANGE, key, told.body, told.id, told.content_type) for key, told in messages)
-        )
-
-    async def put(self, *messages: Outgoing) -> None:
-        assert set(await self.publisher.publish(messages, within=20)) == {Confirm.ACKED}
-
-    async def takes_in(self, *events: Event) -> None:
-        """Wait until each of them is on record."""
-
-        async def all_on_record() -> bool:
-            rows = await self.inbox.rows("SELECT event_id FROM events")
-            return {event.id for event in events} <= {row["event_id"] for row in rows}
-
-        await eventually(all_on_record, within=30, because="events on record")
-
-    async def requests(self, queue: str, count: int) -> list[Any]:
-        """The data of the next `count` requests for a sender, taken out of its queue."""
-        await eventually(partial(self._holds, queue, count), within=30, because=f"{count} in {queue}")
-        return [
-            envelope.read(
-                message.body,
-                content_type=message.header.properties.content_type,
-                headers=message.header.properties.headers or {},
-            ).data
-            for message in await self.broker.take(queue)
-        ]
-
-    async def empties(self, queue: str) -> None:
-        """Wait until nothing waits in `queue` and its retry tiers; what is in somebody's hands does not count."""
-        names = [queue, *(f"{queue}.retry.{tier}" for tier in topology.TIERS)]
-
-        async def nothing_waits() -> bool:
-            return not any([await self.broker.count(name) for name in names])
-
-        await eventually(nothing_waits)
-
-    async def _holds(self, queue: str, count: int) -> bool:
-        return await self.broker.count(queue) >= count
+@pytest.fixture
+def bat(client_of: ClientOf) -> httpx.AsyncClient:
+    return client_of(BAT)
 
 
 @pytest.fixture(scope="session")
@@ -143,7 +141,7 @@ async def broker(rabbitmq_server: RabbitServer) -> AsyncIterator[Broker]:
 
 
 @pytest.fixture
-async def house(broker: Broker, inbox: Inbox, inbox_url: str, tmp_path: Path) -> AsyncIterator[House]:
+async def house(broker: Broker, own_inbox: Inbox, inbox_url: str, tmp_path: Path) -> AsyncIterator[House]:
     for queue in topology.queues():
         await broker.channel.queue_purge(queue.name)
     environment = {
@@ -153,8 +151,12 @@ async def house(broker: Broker, inbox: Inbox, inbox_url: str, tmp_path: Path) ->
         "INBOX_API_PHONE_KEY": "a key for tests only",
         "INBOX_API_SEAL_KEY": "a seal for tests only",
         "INBOX_API_QUIET_HOURS": "off",
+        "INBOX_API_JWT_ISSUER": ISSUER,
+        "INBOX_API_JWT_AUDIENCE": AUDIENCE,
+        "INBOX_API_JWT_JWKS_FILE": str(tmp_path / "jwks.json"),
     }
-    house = House(inbox, broker, Publisher(broker.url, name="tests"), environment, tmp_path)
+    (tmp_path / "jwks.json").write_bytes(ISSUING.jwks())
+    house = House(own_inbox, broker, Publisher(broker.url, name="tests"), environment, tmp_path)
     yield house
     for program in house.programs:
         program.kill()

@@ -88,6 +88,7 @@ async def everything(inbox: Inbox) -> dict[str, list[dict[str, Any]]]:
         "feeds": "SELECT * FROM feeds",
         "notifications": "SELECT * FROM notifications",
         "deliveries": "SELECT * FROM deliveries",
+        "unsettled": "SELECT delivery_id, sealed IS NULL AS unkept, look_at FROM unsettled",
         "outbox": "SELECT message_id, lane, exchange, routing_key, body, subject, user_id FROM outbox",
     }
     return {table: await inbox.rows(f"{query} ORDER BY 1, 2") for table, query in queries.items()}
@@ -145,7 +146,7 @@ async def test_whatever_two_batches_both_want_is_locked_in_one_order(
 
         await asyncio.gather(*(inbox.takes(*batch) for batch in batches))
 
-        await inbox.rows("TRUNCATE events, deliveries, outbox")
+        await inbox.rows("TRUNCATE events, deliveries, unsettled, outbox")
 
 
 async def assert_consistent(inbox: Inbox) -> None:
@@ -161,14 +162,18 @@ async def assert_consistent(inbox: Inbox) -> None:
     assert (
         await inbox.rows(
             "SELECT d.id FROM deliveries d FULL JOIN outbox o ON o.message_id = d.id::text"
+            " LEFT JOIN unsettled u ON u.delivery_id = d.id"
             " WHERE (d.status = 'pending') IS DISTINCT FROM (o.id IS NOT NULL)"
+            " OR (d.status = 'pending') IS DISTINCT FROM (u.delivery_id IS NOT NULL)"
         )
         == []
     )
     assert (
         await inbox.rows(
             "SELECT d.id FROM deliveries d FULL JOIN notifications n ON n.id = d.id"
-            " WHERE (d.channel = 'inbox' AND d.status = 'sent') IS DISTINCT FROM (n.id IS NOT NULL)"
+            " WHERE (d.channel = 'inbox' AND d.status = 'sent' AND NOT EXISTS"
+            "        (SELECT FROM closings WHERE closed AND subject = 'user:' || d.user_id))"
+            "   IS DISTINCT FROM (n.id IS NOT NULL)"
         )
         == []
     )

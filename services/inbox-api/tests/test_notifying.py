@@ -259,9 +259,8 @@ async def test_contract_is_spoken_of_until_the_end_of_its_last_day(
     assert len(await inbox.feed(BAT)) == standing.count(("inbox", "sent"))
 
 
-@pytest.mark.parametrize("fact", [signed(), facts.RetentionDue(read_older_than_days=90, settled_older_than_days=90)])
-async def test_types_that_ask_for_nothing_send_nothing(inbox: Inbox, fact: Fact) -> None:
-    await inbox.takes(event(fact))
+async def test_signed_contract_sends_nothing(inbox: Inbox) -> None:
+    await inbox.takes(event(signed()))
 
     assert await inbox.deliveries() == []
     assert await inbox.feed(BAT) == []

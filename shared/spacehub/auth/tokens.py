@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +14,9 @@ from spacehub.problems import Problem
 
 LONGEST = 8 * 1024
 """Characters; longer tokens are not looked into."""
+
+_FOREVER = 2**53
+"""Seconds since 1970: as far as clocks count exactly."""
 
 _REQUIRED = ["exp", "iss", "aud", "sub"]
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
@@ -28,10 +32,11 @@ class Unauthorized(Problem):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The user a token speaks for, and the scopes it grants."""
+    """The user a token speaks for, the scopes it grants, and when it ends, in seconds since 1970."""
 
     user_id: UUID
     scopes: frozenset[str] = field(default_factory=frozenset)
+    until: float = field(default=inf, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,8 @@ def _caller(claims: Mapping[str, Any]) -> Caller:
     if not _UUID.fullmatch(claims["sub"]):
         raise _invalid("The token is not valid.")
     scope = claims.get("scope")
-    return Caller(UUID(claims["sub"]), frozenset(scope.split()) if isinstance(scope, str) else frozenset())
+    scopes = frozenset(scope.split()) if isinstance(scope, str) else frozenset()
+    return Caller(UUID(claims["sub"]), scopes, until=float(min(int(claims["exp"]), _FOREVER)))
 
 
 def _invalid(detail: str) -> Unauthorized:
