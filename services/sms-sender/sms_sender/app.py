@@ -24,10 +24,12 @@ from sms_sender.gateway import Gateway, open_gateway
 from sms_sender.lanes import lanes
 from sms_sender.learning import learn
 from sms_sender.ledger import Ledger
+from sms_sender.leftovers import Leftovers
 from sms_sender.pacing import Pace
 from sms_sender.replies import load_grammar
 from sms_sender.sending import give_up, send_in_turn
 from sms_sender.settings import Settings
+from sms_sender.sweeping import sweeping
 
 if TYPE_CHECKING:
     import asyncpg
@@ -91,6 +93,7 @@ async def _consume(settings: Settings) -> None:
         pool, publisher = await _connections("consume facts", settings, stack)
         learning = facts(learn=partial(learn, facts_kept=FactsStore(pool)), batch=settings.facts_batch)
         tasks |= subscription.tasks([learning], url=url, publisher=publisher)
+        tasks["sweep"] = sweeping(leftovers=Leftovers(pool), kept=settings.ledger_kept)
         await running.run({**tasks, "health": _health(settings, checks)})
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 from spacehub.settings import ServiceSettings
+from spacehub.topology import DEAD_LETTERS_KEPT
 
 Rate = Annotated[float, Field(ge=0.1, le=10_000)]
 
@@ -20,7 +21,8 @@ class Settings(ServiceSettings):
     `gateway_grammar` names what the carrier's replies mean (see `replies`). `gateway_deadline` is for all of one call.
     `gateway_rate` is the most calls a second that the carrier takes from our account, from all senders together; `off`
     when it named none. The two `…_concurrency` are texts in hand at once per lane and process. `facts_batch` is how
-    many facts are taken in together. `phone_key` keys the hashes of phone numbers: with another key, older records are
+    many facts are taken in together. `ledger_kept` is how long an SMS is remembered after its end: longer than a dead
+    letter, which may be redriven. `phone_key` keys the hashes of phone numbers: with another key, older records are
     no longer found by number.
     """
 
@@ -37,3 +39,4 @@ class Settings(ServiceSettings):
     critical_concurrency: int = 10
     standard_concurrency: int = 50
     facts_batch: int = 100
+    ledger_kept: Annotated[timedelta, Field(ge=DEAD_LETTERS_KEPT + timedelta(days=1))] = timedelta(days=45)

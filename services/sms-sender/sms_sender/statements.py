@@ -7,6 +7,11 @@ _ASKED = """sms_id, source, source_id, about, user_id, owner_id, subject, critic
 _ASKED_ROWS = """unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::uuid[], $7::text[],
     $8::boolean[], $9::timestamptz[], $10::integer[], $11::bytea[], $12::text[]"""
 
+CLOSED: Final = """EXISTS (
+    SELECT FROM closings WHERE closed AND closings.subject = ANY (ARRAY[locked.subject, 'user:' || locked.user_id])
+)"""
+"""Whether the subject or the user of the row `locked` is closed."""
+
 CLAIM_NEW: Final = f"""
 INSERT INTO sms ({_ASKED}, status, attempts, lease_until, claimed_by, attempt_started_at)
 SELECT {_ASKED}, 'claimed', 1, clock.now + $14::interval, token, clock.now
@@ -25,12 +30,9 @@ INSERT INTO sms ({_ASKED}, status, attempts)
 SELECT {_ASKED}, 'waiting', 0 FROM {_ASKED_ROWS}) AS asked ({_ASKED})
 ON CONFLICT (sms_id) DO NOTHING"""  # noqa: S608 - constants only
 
-LOCK: Final = """
+LOCK: Final = f"""
 WITH locked AS MATERIALIZED (SELECT * FROM sms WHERE sms_id = $1 FOR UPDATE)
-SELECT *, clock_timestamp() AS now, EXISTS (
-    SELECT FROM closings WHERE closed AND closings.subject = ANY (ARRAY[locked.subject, 'user:' || locked.user_id])
-) AS closed
-FROM locked"""
+SELECT *, clock_timestamp() AS now, {CLOSED} AS closed FROM locked"""  # noqa: S608 - constants only
 """The row as it is once it is ours to change: the clock is read after the wait for the lock."""
 
 START: Final = """
