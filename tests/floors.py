@@ -71,7 +71,6 @@ ROOMS: dict[str, dict[str, str]] = {
         "gateway": OUTSIDE,
         "ledger": OUTSIDE,
         "leftovers": OUTSIDE,
-        "leftovers": OUTSIDE,
         "lanes": OUTSIDE,
         "pacing": OUTSIDE,
         "rows": OUTSIDE,
