@@ -23,11 +23,12 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody of the story: a fresh user id, a fresh number, fresh devices."""
+    """Somebody of the story: a fresh user id, a fresh number, fresh devices. One who `watches` has the app open."""
 
     user_id: str
     phone: str
     devices: tuple[Device, ...]
+    watches: bool = False
 
     @property
     def address(self) -> str:
@@ -40,9 +41,9 @@ class Person:
 
 
 def people() -> tuple[Person, Person, Person]:
-    """Bat with two phones, Sarah with a browser, Dorj with a phone and one from which the app was removed."""
+    """Bat with two phones, the app open; Sarah with a browser; Dorj with a phone and one that lost the app."""
     return (
-        _person("99", _device("bat", "ios"), _device("bat", "android")),
+        _person("99", _device("bat", "ios"), _device("bat", "android"), watches=True),
         _person("88", _device("sarah", "web")),
         _person("95", _device("dorj", "android"), _device("dorj-old", "android", alive=False)),
     )
@@ -56,7 +57,7 @@ async def register(devices_of: Sequence[Person], endpoints: Mapping[str, Any], d
                 answer = await client.post(
                     f"{endpoints['api_url']}/v2/devices",
                     json={"token": device.token, "platform": device.platform},
-                    headers=_authorization(person, directory),
+                    headers=authorization(person, directory),
                 )
                 answer.raise_for_status()
                 if not device.alive:
@@ -67,17 +68,18 @@ async def register(devices_of: Sequence[Person], endpoints: Mapping[str, Any], d
 async def count_devices(person: Person, endpoints: Mapping[str, Any], directory: Path) -> int:
     """How many devices the app of `person` sees."""
     async with httpx.AsyncClient(trust_env=False) as client:
-        answer = await client.get(f"{endpoints['api_url']}/v2/devices", headers=_authorization(person, directory))
+        answer = await client.get(f"{endpoints['api_url']}/v2/devices", headers=authorization(person, directory))
     return len(answer.raise_for_status().json())
 
 
-def _authorization(person: Person, directory: Path) -> dict[str, str]:
+def authorization(person: Person, directory: Path) -> dict[str, str]:
+    """The header with which the app of `person` calls."""
     token = Signer.read(directory / "keys" / "signer.json").token(UUID(person.user_id))
     return {"Authorization": f"Bearer {token}"}
 
 
-def _person(prefix: str, *devices: Device) -> Person:
-    return Person(user_id=str(uuid4()), phone=prefix + f"{random.randrange(10**6):06d}", devices=devices)
+def _person(prefix: str, *devices: Device, watches: bool = False) -> Person:
+    return Person(str(uuid4()), prefix + f"{random.randrange(10**6):06d}", devices, watches)
 
 
 def _device(name: str, platform: str, *, alive: bool = True) -> Device:

@@ -12,6 +12,7 @@ import aio_pika
 from spacehub_dev.demo import watching
 from spacehub_dev.demo.comparing import compare, match
 from spacehub_dev.demo.people import Person, count_devices, people, register
+from spacehub_dev.demo.reading import App, apps
 from spacehub_dev.demo.story import Scene, story
 from spacehub_dev.demo.telling import tell
 from spacehub_dev.demo.watching import Seen
@@ -28,11 +29,13 @@ async def play(endpoints: Mapping[str, Any], directory: Path) -> int:
     cast = people()
     await register(cast, endpoints, directory)
     scenes = story(*cast)
-    published = await _publish(endpoints["amqp_url"], scenes)
-    seen = await _watch(endpoints, scenes, cast)
-    results, surplus = compare(scenes, published, seen)
-    forgotten = await _dead_are_forgotten(cast, endpoints, directory)
-    return tell(results, surplus, forgotten=forgotten)
+    async with apps(cast, endpoints, directory) as signed_in:
+        published = await _publish(endpoints["amqp_url"], scenes)
+        seen = await _watch(endpoints, scenes, signed_in)
+        results, surplus = compare(scenes, published, seen)
+        forgotten = await _dead_are_forgotten(cast, endpoints, directory)
+        unread = await signed_in[0].read_everything()
+    return tell(results, surplus, forgotten=forgotten, unread=unread)
 
 
 async def _publish(amqp_url: str, scenes: Sequence[Scene]) -> list[datetime]:
@@ -53,11 +56,12 @@ async def _publish(amqp_url: str, scenes: Sequence[Scene]) -> list[datetime]:
     return times
 
 
-async def _watch(endpoints: Mapping[str, Any], scenes: Sequence[Scene], cast: Sequence[Person]) -> list[Seen]:
+async def _watch(endpoints: Mapping[str, Any], scenes: Sequence[Scene], signed_in: Sequence[App]) -> list[Seen]:
     """Everything that arrived, once all that was promised is there or patience has run out."""
     promised = [expected for scene in scenes for expected in scene.expected]
     queues = sorted({expected.to for expected in promised if expected.channel == "dead letter"})
     events = {scene.event["id"] for scene in scenes}
+    cast = [app.person for app in signed_in]
     tokens = {device.token for person in cast for device in person.devices}
     loop = asyncio.get_running_loop()
     deadline = loop.time() + PATIENCE
@@ -65,7 +69,8 @@ async def _watch(endpoints: Mapping[str, Any], scenes: Sequence[Scene], cast: Se
     while True:
         seen = await watching.texts(endpoints, to={person.address for person in cast})
         seen += await watching.pushes(endpoints, to=tokens)
-        seen += await watching.inboxes(endpoints, [person.user_id for person in cast])
+        for app in signed_in:
+            seen += [*await app.feed(), *app.live]
         for queue in queues:
             seen += await watching.dead_letters(endpoints, queue, events)
         if still_until is None and all(match(expected, seen) for expected in promised):

@@ -17,7 +17,7 @@ from spacehub_dev.demo.people import Person
 SAMPLES = Path(__file__).parents[3] / "docs" / "events" / "samples"
 HERE = ZoneInfo("Asia/Ulaanbaatar")
 
-Channel = Literal["sms", "push", "inbox", "dead letter"]
+Channel = Literal["sms", "push", "inbox", "stream", "dead letter"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,8 @@ def story(bat: Person, sarah: Person, dorj: Person) -> list[Scene]:
 
     def shown(person: Person, text: str) -> tuple[Expected, ...]:
         pushes = (Expected("push", device.token, text) for device in person.devices if device.alive)
-        return Expected("inbox", person.user_id, text), *pushes
+        live = (Expected("stream", person.user_id, text),) if person.watches else ()
+        return Expected("inbox", person.user_id, text), *live, *pushes
 
     def told(person: Person, text: str) -> tuple[Expected, ...]:
         return Expected("sms", person.address, text), *shown(person, text)

@@ -12,10 +12,11 @@ WIDTH = 190
 """Columns: every text stands on one line, whole."""
 
 
-def tell(results: Sequence[Result], surplus: Sequence[Seen], *, forgotten: bool) -> int:
+def tell(results: Sequence[Result], surplus: Sequence[Seen], *, forgotten: bool, unread: Sequence[int]) -> int:
     """Print what each event caused; 0 when all of it and nothing else arrived, else 1.
 
-    `forgotten`: the device from which the app was removed is gone from the list of its owner.
+    `forgotten`: the device from which the app was removed is gone from the list of its owner. `unread`: the count
+    of who had the app open, before reading, after one row and after all.
     """
     console = Console(width=max(Console().width, WIDTH))
     text = Column("text", no_wrap=True)
@@ -45,7 +46,9 @@ def tell(results: Sequence[Result], surplus: Sequence[Seen], *, forgotten: bool)
         if forgotten
         else "[red]The phone from which the app was removed is still among its owner's devices.[/red]"
     )
-    if missing or surplus or not forgotten:
+    console.print(f"Unread rows of the one who had the app open: {' → '.join(map(str, unread))}")
+    falls = len(unread) == 3 and unread[0] > 1 and list(unread[1:]) == [unread[0] - 1, 0]
+    if missing or surplus or not forgotten or not falls:
         console.print(f"[red]{missing} missing, {len(surplus)} too many[/red]")
         return 1
     console.print("[green]Everything arrived, once, and nothing else did.[/green]")

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 
 import aio_pika
-import asyncpg
 import httpx
 
 from spacehub_dev.demo.story import Channel
@@ -44,18 +43,6 @@ async def pushes(endpoints: Mapping[str, Any], *, to: set[str]) -> list[Seen]:
         for message in answer.json()["messages"]
         if message["token"] in to
     ]
-
-
-async def inboxes(endpoints: Mapping[str, Any], users: list[str]) -> list[Seen]:
-    """The inbox rows of `users`."""
-    connection = await asyncpg.connect(endpoints["databases"]["inbox"])
-    try:
-        rows = await connection.fetch(
-            "SELECT user_id, body, created_at FROM notifications WHERE user_id = ANY($1::uuid[])", users
-        )
-    finally:
-        await connection.close()
-    return [Seen("inbox", str(row["user_id"]), row["body"], row["created_at"]) for row in rows]
 
 
 async def dead_letters(endpoints: Mapping[str, Any], queue: str, events: set[str]) -> list[Seen]:
