@@ -275,6 +275,22 @@ async def test_lost_broker_is_told_as_away(broker: Broker, work: Any) -> None:
     assert await broker.count(queue.dead) == 1
 
 
+async def test_broker_lost_half_way_is_told_as_away_and_costs_no_letter(broker: Broker) -> None:
+    queue, ids = await broker.work_queue(), {"m-1", "m-2", "m-3"}
+    for name in sorted(ids):
+        await put_letter(broker, queue, name)
+
+    async with proxy_to(broker.url) as proxy:
+        redriving = asyncio.ensure_future(dead_letters.redrive(proxy.url, queue, per_second=5))
+        await broker.holds(queue.name, 1)
+        await proxy.shut()
+        with pytest.raises(Away):
+            await redriving
+    await eventually(lambda: _all_back(broker, queue, len(ids)))
+
+    assert set(ids_of(await broker.take(queue.name) + await broker.take(queue.dead))) == ids
+
+
 async def test_missing_dead_letter_queue_is_told(broker: Broker) -> None:
     with pytest.raises(Away, match="does not exist"):
         await dead_letters.show(broker.url, WorkQueue("nowhere", ()), limit=1)

@@ -8,6 +8,7 @@ import pytest
 from prometheus_client import Counter
 from spacehub import health
 from spacehub.testing.serving import served
+from spacehub.testing.waiting import eventually
 
 _ASKED = Counter("test_health_pages", "Counts in a test")
 
@@ -57,11 +58,24 @@ async def test_open_request_is_answered_before_the_pages_end() -> None:
         await go_on.wait()
         return "done"
 
+    async def closed(url: str) -> bool:
+        try:
+            async with httpx.AsyncClient() as newcomer:
+                await newcomer.get(f"{url}/healthz")
+        except httpx.ConnectError:
+            return True
+        return False
+
+    async def answer_once_closed(url: str) -> None:
+        await eventually(lambda: closed(url))
+        go_on.set()
+
     async with httpx.AsyncClient(timeout=30) as client:
         async with served(app) as url:
             asking = asyncio.ensure_future(client.get(f"{url}/slow"))
             await begun.wait()
-            asyncio.get_running_loop().call_later(0.05, go_on.set)
+            answering = asyncio.ensure_future(answer_once_closed(url))
         answer = await asking
+        await answering
 
-    assert answer.json() == "done"
+    assert (answer.status_code, answer.json()) == (200, "done")
