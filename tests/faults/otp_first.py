@@ -1,6 +1,7 @@
 """How long a code takes from publish to gateway while 20,000 bills wait: a measurement, not a pass or a failure."""
 
 import asyncio
+import os
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -41,6 +42,8 @@ class Measured:
     p50: float
     p99: float
     longest: float
+    load: float
+    """The machine's load average over the last minute, whoever caused it."""
     legs: Mapping[str, float]
     """The p99 of each part of the way: to inbox-api, from there to the claim in sms-sender, and to the gateway."""
 
@@ -48,7 +51,7 @@ class Measured:
     def line(self) -> str:
         return (
             f"OTPs while {self.waiting_first} to {self.waiting_last} bills wait and {self.bills}:"
-            f" p50 {self.p50:.0f} ms, p99 {self.p99:.0f} ms, longest {self.longest:.0f} ms of {self.codes};"
+            f" p50 {self.p50:.0f} ms, p99 {self.p99:.0f} ms, longest {self.longest:.0f} ms of {self.codes}, load {self.load:.0f};"
             f" p99 {', '.join(f'{name} {leg:.0f} ms' for name, leg in self.legs.items())}"
         )
 
@@ -118,7 +121,7 @@ async def _measured(world: World, carrier: Carrier) -> Measured:
     names = ("to inbox-api", "to the claim", "to the gateway")
     legs = {name: _p99([_milliseconds(way[place], way[place + 1]) for way in ways]) for place, name in enumerate(names)}
     p50 = quantiles(whole, n=100, method="inclusive")[49]
-    return Measured(carrier.bills, first, last, len(whole), p50, _p99(whole), whole[-1], legs)
+    return Measured(carrier.bills, first, last, len(whole), p50, _p99(whole), whole[-1], os.getloadavg()[0], legs)
 
 
 def _p99(times: Sequence[float]) -> float:

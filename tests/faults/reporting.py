@@ -68,8 +68,11 @@ CODES_HEAD = (
     "",
     f"From the call that publishes the code to its request at the gateway. The goal: a p99 below {GOAL_MS:.0f} ms.",
     "",
-    "| the bills | waiting, first to last code | codes | p50 | p99 | longest | p99 of each part of the way |",
-    "|---|---|---|---|---|---|---|",
+    "The load average is the whole machine's: where it is far above the number of cores, others were at work too, and",
+    "the longest waits are waits for a core.",
+    "",
+    "| the bills | waiting, first to last code | codes | p50 | p99 | longest | p99 of each part of the way | load |",
+    "|---|---|---|---|---|---|---|---|",
 )
 MUTANTS = "## Promises broken on purpose"
 MUTANTS_TOLD = (
@@ -95,7 +98,7 @@ def _measured(one: Measured) -> str:
     legs = ", ".join(f"{name} {leg:.0f} ms" for name, leg in one.legs.items())
     return (
         f"| {CONDITIONS[one.bills]} | {one.waiting_first:,} to {one.waiting_last:,} | {one.codes}"
-        f" | {one.p50:.0f} ms | {one.p99:.0f} ms | {one.longest:.0f} ms | {legs} |"
+        f" | {one.p50:.0f} ms | {one.p99:.0f} ms | {one.longest:.0f} ms | {legs} | {one.load:.0f} |"
     )
 
 
