@@ -51,8 +51,8 @@ class Measured:
     def line(self) -> str:
         return (
             f"OTPs while {self.waiting_first} to {self.waiting_last} bills wait and {self.bills}:"
-            f" p50 {self.p50:.0f} ms, p99 {self.p99:.0f} ms, longest {self.longest:.0f} ms of {self.codes}, load {self.load:.0f};"
-            f" p99 {', '.join(f'{name} {leg:.0f} ms' for name, leg in self.legs.items())}"
+            f" p50 {self.p50:.0f} ms, p99 {self.p99:.0f} ms, longest {self.longest:.0f} ms of {self.codes};"
+            f" load {self.load:.0f}; p99 {', '.join(f'{name} {leg:.0f} ms' for name, leg in self.legs.items())}"
         )
 
 
