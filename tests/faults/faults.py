@@ -212,7 +212,7 @@ def redriven_twice(letters: int) -> Fault:
 
 
 def _redrive(world: World, number: int) -> Program:
-    command = [str(BIN / "spacehub"), "dead", "redrive", "inbox-api.standard", "--rate", "20"]
+    command = [str(BIN / "spacehub"), "dead", "redrive", "inbox-api.standard", "--rate", "6"]
     log = world.system.directory / "logs" / f"redrive-{number}.log"
     told = {**os.environ, "SPACEHUB_AMQP_URL": world.amqp_url, "PYTHONUNBUFFERED": "1"}
     return Program(f"redrive {number}", command, world.system.directory, log, told, cwd=world.system.directory)
