@@ -93,7 +93,7 @@ async def make_vhost(server: RabbitServer, *, name: str | None = None) -> Vhost:
     user = urlsplit(server.url).username or "guest"
     everything = {"configure": ".*", "write": ".*", "read": ".*"}
     try:
-        async with httpx.AsyncClient(base_url=server.management_url) as client:
+        async with httpx.AsyncClient(base_url=server.management_url, timeout=60) as client:
             await client.delete(f"/api/vhosts/{name}")
             (await client.put(f"/api/vhosts/{name}")).raise_for_status()
             (await client.put(f"/api/permissions/{name}/{quote(user)}", json=everything)).raise_for_status()
@@ -108,5 +108,5 @@ async def make_vhost(server: RabbitServer, *, name: str | None = None) -> Vhost:
 
 async def drop_vhost(vhost: Vhost) -> None:
     """Remove the virtual host with its queues; whoever is still connected is cut off."""
-    async with httpx.AsyncClient(base_url=vhost.management_url) as client:
+    async with httpx.AsyncClient(base_url=vhost.management_url, timeout=60) as client:
         await client.delete(f"/api/vhosts/{vhost.name}")
