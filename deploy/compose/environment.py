@@ -1,4 +1,4 @@
-"""Writes `.env` for docker-compose.yml unless there is one: `.env.example` with a random value for what is empty there."""
+"""Writes `.env` for docker-compose.yml unless there is one: `.env.example`, with random values for what is empty."""
 
 import os
 import re
