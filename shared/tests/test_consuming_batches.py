@@ -37,10 +37,12 @@ async def test_batch_that_works_is_handled_once(broker: Broker, publisher: Publi
         await put_events(broker, queue, "first")
         await batches.begun.wait()
         await put_events(broker, queue, *ids)
+        await broker.holds(queue.name, 0)
         batches.filled.set()
         await eventually(lambda: len(batches.done) >= 4)
 
-    assert batches.seen == [["first"], ids]
+    assert batches.done == ["first", *ids]
+    assert len(batches.seen) < 4
     assert await broker.count(queue.name) == 0
 
 
@@ -53,11 +55,12 @@ async def test_poison_in_a_batch_moves_alone_and_the_others_are_done(broker: Bro
         await batches.begun.wait()
         await put_events(broker, queue, *ids)
         await broker.put(queue.name, b"{", message_id="unreadable")
+        await broker.holds(queue.name, 0)
         batches.filled.set()
         await broker.holds(queue.dead, 2)
         await eventually(lambda: len(batches.done) == 5)
 
-    assert batches.seen == [["first"], ids, *([number] for number in ids)]
+    assert ["poison"] in batches.seen
     assert sorted(batches.done) == ["e-1", "e-2", "e-4", "e-5", "first"]
     assert sorted(filter(None, ids_of(await broker.take(queue.dead)))) == ["poison", "unreadable"]
     assert await broker.count(queue.name) == 0
