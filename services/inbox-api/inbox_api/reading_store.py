@@ -42,9 +42,9 @@ _LOCK = "SELECT unread FROM feeds WHERE user_id = $1 FOR UPDATE"
 _READ_ALL = """
 WITH marked AS (
   UPDATE notifications SET read_at = $2
-  WHERE id IN (
-    SELECT id FROM notifications WHERE user_id = $1 AND read_at IS NULL ORDER BY seq DESC LIMIT $3
-  )
+  WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM notifications WHERE user_id = $1 AND read_at IS NULL ORDER BY seq DESC LIMIT $3
+  ))
   RETURNING id
 ), counted AS (
   SELECT count(*)::integer AS marked FROM marked

@@ -54,7 +54,7 @@ def bearer_token(scope: Scope) -> str:
     raise Unauthorized(error="invalid_request")
 
 
-def _caller(request: Request, _: Annotated[object, Security(_BEARER)]) -> Caller:
+async def _caller(request: Request, _: Annotated[object, Security(_BEARER)]) -> Caller:
     caller = request.scope.get(_CALLER)
     if not isinstance(caller, Caller):
         raise Unauthorized
