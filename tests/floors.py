@@ -62,11 +62,15 @@ ROOMS: dict[str, dict[str, str]] = {
     },
     "sms_sender": {
         "app": APP,
+        "processes": APP,
+        "unknown": APP,
         "settings": SETTINGS,
         "consumers": EDGE,
         "learning": DEED,
         "sending": DEED,
+        "settling": DEED,
         "sweeping": DEED,
+        "doubts": OUTSIDE,
         "facts_store": OUTSIDE,
         "gateway": OUTSIDE,
         "ledger": OUTSIDE,
@@ -87,6 +91,7 @@ ROOMS: dict[str, dict[str, str]] = {
         "segments": THING,
         "statements": THING,
         "tables": THING,
+        "word": THING,
     },
     "push_sender": {
         "app": APP,

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
@@ -12,6 +12,7 @@ from spacehub.errors import Away
 
 _CODECS = {"jsonb": (json.dumps, json.loads)}
 
+CLOSE_TIMEOUT = 2.0
 COMMAND_TIMEOUT = 30.0
 """Seconds a statement may take before the database counts as away."""
 
@@ -43,9 +44,22 @@ async def open_pool(url: str, *, size: int = 10) -> "asyncpg.Pool[asyncpg.Record
         command_timeout=COMMAND_TIMEOUT,
         timeout=5.0,
         init=_prepare,
+        reset=_as_it_is,
         max_inactive_connection_lifetime=60.0,
         server_settings=_SERVER_SETTINGS,
     )
+
+
+@asynccontextmanager
+async def pooled(url: str, *, size: int = 10) -> AsyncIterator["asyncpg.Pool[asyncpg.Record]"]:
+    """Such a pool for the length of a block; at the end a database that is gone is not waited for."""
+    pool = await open_pool(url, size=size)
+    try:
+        yield pool
+    finally:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await pool.close()
 
 
 async def connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":
@@ -104,6 +118,14 @@ async def mapped() -> AsyncIterator[None]:
     except asyncpg.PostgresError as fault:
         fault.detail = None
         raise
+
+
+async def _as_it_is(_: object) -> None:
+    """Put a connection back without asking the server to reset it: a round trip a time, for what we never change.
+
+    The driver has rolled back by then what was open. Locks of ours end with their transaction; who listens or sets
+    anything for a session has a connection of its own.
+    """
 
 
 async def _prepare(connection: "asyncpg.Connection[asyncpg.Record]") -> None:

@@ -6,9 +6,11 @@ a database connection and a broker connection each, so a critical row never wait
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, Protocol
 
 import asyncpg
@@ -17,9 +19,11 @@ from prometheus_client import Counter, Gauge
 
 from spacehub import database, outbox
 from spacehub.errors import Away
+from spacehub.health import Check
 from spacehub.outbox import Lane
-from spacehub.rabbit import Confirm, Outgoing
+from spacehub.rabbit import Confirm, Outgoing, Publisher
 from spacehub.running import Backoff, Task, happens
+from spacehub.settings import ServiceSettings
 
 log = structlog.get_logger()
 
@@ -139,24 +143,45 @@ async def _empty(
         stop.cancel()
 
 
+@asynccontextmanager
+async def emptying(
+    service: str, settings: ServiceSettings, *, lanes: Sequence[Lane] = ("critical", "standard")
+) -> AsyncIterator[tuple[dict[str, Task], dict[str, Check]]]:
+    """The long tasks that empty and watch the outbox of `service`, and what its readiness depends on."""
+    url = settings.database_url.get_secret_value()
+    tasks: dict[str, Task] = {"watch outbox": watching(database_url=url)}
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(database.pooled(url, size=1))
+        checks: dict[str, Check] = {"database": partial(database.answers, pool)}
+        for lane in lanes:
+            publisher = Publisher(settings.amqp_url.get_secret_value(), name=f"{service} forward {lane}")
+            stack.push_async_callback(publisher.close)
+            tasks[f"forward {lane}"] = forwarding(lane, database_url=url, publisher=publisher)
+            checks[f"broker {lane}"] = publisher.answers
+        yield tasks, checks
+
+
 def watching(*, database_url: str, every: float = 5.0) -> Task:
     """A long task that measures how much is due in the outbox and how long it has waited."""
 
     async def watch(stopping: asyncio.Event) -> None:
-        pool = await database.open_pool(database_url, size=1)
-        while not stopping.is_set():
-            try:
-                async with database.reading(pool) as connection:
-                    due = {row["lane"]: row for row in await connection.fetch(_LAG)}
-                for lane in POLL:
-                    _WAITING.labels(lane).set(due[lane]["waiting"] if lane in due else 0)
-                    _OLDEST.labels(lane).set(due[lane]["oldest"] if lane in due else 0)
-            except Away as away:
-                log.warning("outbox_not_measured", reason=str(away))
-            await happens(stopping, within=every)
-        await pool.close()
+        async with database.pooled(database_url, size=1) as pool:
+            while not stopping.is_set():
+                try:
+                    await _measure(pool)
+                except Away as away:
+                    log.warning("outbox_not_measured", reason=str(away))
+                await happens(stopping, within=every)
 
     return watch
+
+
+async def _measure(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    async with database.reading(pool) as connection:
+        due = {row["lane"]: row for row in await connection.fetch(_LAG)}
+    for lane in POLL:
+        _WAITING.labels(lane).set(due[lane]["waiting"] if lane in due else 0)
+        _OLDEST.labels(lane).set(due[lane]["oldest"] if lane in due else 0)
 
 
 def _outgoing(row: Any) -> Outgoing:

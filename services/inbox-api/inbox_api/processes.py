@@ -1,8 +1,7 @@
 """The processes of inbox-api: each verb's rooms bound together, for as long as the process runs."""
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
 
@@ -10,8 +9,7 @@ import asyncpg
 from spacehub import database, health, quiet_hours, running
 from spacehub.auth.settings import verifier
 from spacehub.consuming import subscription
-from spacehub.forwarder import forwarding, watching
-from spacehub.outbox import Lane
+from spacehub.forwarder import emptying
 from spacehub.rabbit import Publisher
 from spacehub.settings import ServiceSettings
 
@@ -84,18 +82,8 @@ async def consume(settings: Settings, queues: Sequence[Queue]) -> None:
 
 async def forward(settings: Settings) -> None:
     """Publish what the outbox holds and look after what has no end, until told to stop."""
-    url, amqp = settings.database_url.get_secret_value(), settings.amqp_url.get_secret_value()
-    async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(_pool(settings, size=2))
-        tasks: dict[str, running.Task] = {"watch": watching(database_url=url), "check": _checking(settings, pool)}
-        checks: dict[str, health.Check] = {"database": partial(database.answers, pool)}
-        lanes: tuple[Lane, ...] = ("critical", "standard")
-        for lane in lanes:
-            publisher = Publisher(amqp, name=f"inbox-api forward {lane}")
-            stack.push_async_callback(publisher.close)
-            tasks[f"forward {lane}"] = forwarding(lane, database_url=url, publisher=publisher)
-            checks[f"broker {lane}"] = publisher.answers
-        await running.run({**tasks, "health": _health(settings, checks)})
+    async with _pool(settings, size=1) as pool, emptying("inbox-api", settings) as (tasks, checks):
+        await running.run({**tasks, "check": _checking(settings, pool), "health": _health(settings, checks)})
 
 
 def _deeds(settings: Settings, pool: "asyncpg.Pool[asyncpg.Record]") -> Deeds:
@@ -129,15 +117,8 @@ def _checking(settings: Settings, pool: "asyncpg.Pool[asyncpg.Record]") -> runni
     )
 
 
-@asynccontextmanager
-async def _pool(settings: ServiceSettings, *, size: int) -> AsyncIterator["asyncpg.Pool[asyncpg.Record]"]:
-    pool = await database.open_pool(settings.database_url.get_secret_value(), size=size)
-    try:
-        yield pool
-    finally:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(2):
-                await pool.close()
+def _pool(settings: ServiceSettings, *, size: int) -> AbstractAsyncContextManager["asyncpg.Pool[asyncpg.Record]"]:
+    return database.pooled(settings.database_url.get_secret_value(), size=size)
 
 
 def _health(settings: ServiceSettings, checks: Mapping[str, health.Check]) -> running.Task:

@@ -2,8 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -103,15 +103,8 @@ async def _fire(settings: Settings) -> None:
 
 
 async def _forward(settings: Settings) -> None:
-    url = settings.database_url.get_secret_value()
-    async with _pool(settings, size=1) as pool:
-        publisher = Publisher(settings.amqp_url.get_secret_value(), name="scheduler forward")
-        tasks = {
-            "forward standard": forwarder.forwarding("standard", database_url=url, publisher=publisher),
-            "watch outbox": forwarder.watching(database_url=url),
-        }
-        await _run(settings, tasks, {"postgresql": partial(database.answers, pool), "rabbitmq": publisher.answers})
-        await publisher.close()
+    async with forwarder.emptying("scheduler", settings, lanes=["standard"]) as (tasks, checks):
+        await _run(settings, tasks, checks)
 
 
 async def _due(settings: Settings, span: timedelta, most: int) -> None:
@@ -137,13 +130,8 @@ async def _run(settings: Settings, tasks: Mapping[str, Task], checks: Mapping[st
     await running.run({**tasks, "health": pages})
 
 
-@asynccontextmanager
-async def _pool(settings: Settings, *, size: int = 4) -> AsyncIterator["asyncpg.Pool[asyncpg.Record]"]:
-    pool = await database.open_pool(settings.database_url.get_secret_value(), size=size)
-    try:
-        yield pool
-    finally:
-        pool.terminate()
+def _pool(settings: Settings, *, size: int = 4) -> AbstractAsyncContextManager["asyncpg.Pool[asyncpg.Record]"]:
+    return database.pooled(settings.database_url.get_secret_value(), size=size)
 
 
 def _recurring(settings: Settings) -> list[Recurring]:

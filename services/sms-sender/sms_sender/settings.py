@@ -4,10 +4,11 @@ from datetime import timedelta
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, SecretStr
-from pydantic_settings import SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 from spacehub.settings import ServiceSettings
 from spacehub.topology import DEAD_LETTERS_KEPT
 
+PREFIX = "SMS_SENDER_"
 Rate = Annotated[float, Field(ge=0.1, le=10_000)]
 
 
@@ -26,7 +27,7 @@ class Settings(ServiceSettings):
     no longer found by number.
     """
 
-    model_config = SettingsConfigDict(env_prefix="SMS_SENDER_")
+    model_config = SettingsConfigDict(env_prefix=PREFIX)
 
     gateway_url: str
     gateway_username: str
@@ -40,3 +41,11 @@ class Settings(ServiceSettings):
     standard_concurrency: int = 50
     facts_batch: int = 100
     ledger_kept: Annotated[timedelta, Field(ge=DEAD_LETTERS_KEPT + timedelta(days=1))] = timedelta(days=45)
+
+
+class CommandSettings(BaseSettings):
+    """What a person's command needs: the ledger's database, when it is not that of the development system."""
+
+    model_config = SettingsConfigDict(**{**ServiceSettings.model_config, "env_prefix": PREFIX})
+
+    database_url: SecretStr | None = None

@@ -1,4 +1,4 @@
-"""The lanes: what rests them, who waits, who probes, and who waits for a permit."""
+"""The lanes: what rests them, who waits, and who probes."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 from sms_sender.fates import CredentialsRefused, GatewayUnavailable, NoAnswer, RateLimited
 from sms_sender.lanes import Lane
 from sms_sender.sending import send_in_turn
-from sms_sender.testing.carrier import FakeGateway, FakePace
+from sms_sender.testing.carrier import FakeGateway
 from sms_sender.testing.memory import FakeLedger
 from sms_sender.testing.requests import bill, numbered, otp
 from spacehub.breaker import Breaker, State
@@ -37,7 +37,7 @@ class Clock:
 class Road:
     """Both lanes to one carrier. A message is held for long unless `hold` says otherwise."""
 
-    def __init__(self, *, hold: float = LONG, queue: float = LONG, pace: FakePace | None = None) -> None:
+    def __init__(self, *, hold: float = LONG) -> None:
         self.gateway = FakeGateway()
         self.ledger = FakeLedger()
         self.clock = Clock()
@@ -48,9 +48,7 @@ class Road:
                 gateway=self.gateway,
                 breaker=Breaker(name, clock=self.clock),
                 account_refused=self._refused,
-                pace=pace,
                 hold=hold,
-                queue=queue,
             )
             for name in names
         }
@@ -323,92 +321,6 @@ async def test_a_lane_that_was_stopped_in_the_evening_holds_again_in_the_morning
     await next_day
 
     assert held
-
-
-async def test_the_permit_is_taken_before_the_claim() -> None:
-    pace = FakePace()
-    road = Road(pace=pace)
-    pace.wait, pace.giving = timedelta(seconds=LONG), False
-    sms = bill()
-    waiting = asyncio.ensure_future(road.send(sms))
-    await eventually(lambda: pace.asked == ["standard"])
-    rows = dict(road.ledger.rows)
-
-    pace.wait, pace.giving = timedelta(), True
-    waiting.cancel()
-    await road.send(sms)
-
-    assert rows == {}
-    assert road.ledger.rows[sms.sms_id].status == "sent"
-
-
-async def test_who_got_no_permit_asks_again() -> None:
-    pace = FakePace()
-    road = Road(pace=pace)
-    pace.wait, pace.giving = timedelta(milliseconds=1), False
-    sms = bill()
-    waiting = asyncio.ensure_future(road.send(sms))
-    await eventually(lambda: len(pace.asked) > 3)
-
-    pace.giving = True
-    await waiting
-
-    assert road.gateway.calls == 1
-
-
-async def test_who_waits_for_a_permit_is_held_when_a_rest_begins() -> None:
-    pace = FakePace()
-    road = Road(pace=pace, hold=0)
-    pace.wait = timedelta(seconds=LONG)
-    waiting = asyncio.ensure_future(road.send(bill()))
-    await eventually(lambda: len(pace.asked) == 1)
-
-    for lane in road.lanes.values():
-        lane.rest(RateLimited("rate_limited"))
-
-    with pytest.raises(NotNow):
-        await waiting
-    assert (road.gateway.calls, len(pace.asked)) == (0, 1)
-
-
-async def test_who_waits_for_a_permit_for_too_long_or_to_the_end_is_handed_back() -> None:
-    pace = FakePace()
-    pace.wait, pace.giving = timedelta(milliseconds=1), False
-
-    with pytest.raises(NotNow):
-        await Road(pace=pace, queue=0).send(bill())
-
-    pace.wait, road, stopping = timedelta(seconds=LONG), Road(pace=pace), asyncio.Event()
-    working = asyncio.ensure_future(road.lanes["standard"].attended(bringing(road.send(bill())))(stopping))
-    await eventually(lambda: len(pace.asked) > 1)
-    stopping.set()
-    with pytest.raises(NotNow):
-        await working
-
-
-async def test_no_permit_is_spent_while_the_lane_rests() -> None:
-    pace = FakePace()
-    road = Road(pace=pace, hold=0)
-    await road.fail_until_it_rests("standard")
-    spent = len(pace.asked)
-
-    with pytest.raises(NotNow):
-        await road.send(bill())
-
-    assert len(pace.asked) == spent == 5
-
-
-async def test_a_probe_without_a_permit_is_followed_by_another() -> None:
-    pace = FakePace()
-    road = Road(pace=pace, queue=0)
-    await road.fail_until_it_rests("standard")
-    road.move(5)
-    pace.wait, pace.giving = timedelta(milliseconds=1), False
-
-    with pytest.raises(NotNow):
-        await road.send(bill())
-
-    assert road.state("standard") is State.PROBE_DUE
 
 
 async def test_rests_are_told_to_the_metrics(impatient: Road) -> None:

@@ -1,9 +1,9 @@
-"""Where the commands find the broker: an option, the environment, or the development system that runs here."""
+"""Where the commands find broker and databases: an option, the environment, or the development system here."""
 
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -34,8 +34,24 @@ def broker_url(given: str | None) -> str:
     """
     if given:
         return given
-    for place in (ENDPOINTS, Path(sys.prefix).parent / ENDPOINTS):
-        if place.is_file():
-            return str(json.loads(place.read_text())["amqp_url"])
+    if running := _running_here():
+        return str(running["amqp_url"])
     typer.secho("No broker: pass --amqp-url, set AMQP_URL, or start `make run` here.", fg="red", err=True)
     raise typer.Exit(2)
+
+
+def database_url(given: str | None, *, name: str, variable: str) -> str:
+    """The URL of a service's database: given, or that of `name` in the system running here, as above."""
+    if given:
+        return given
+    if running := _running_here():
+        return str(running["databases"][name])
+    typer.secho(f"No database: set {variable}, or start `make run` here.", fg="red", err=True)
+    raise typer.Exit(2)
+
+
+def _running_here() -> dict[str, Any]:
+    for place in (ENDPOINTS, Path(sys.prefix).parent / ENDPOINTS):
+        if place.is_file():
+            return dict(json.loads(place.read_text()))
+    return {}
