@@ -2,12 +2,14 @@
 
 import asyncio
 from pathlib import Path
+from typing import Annotated
 
 import typer
 from spacehub import migrating
 from spacehub.telemetry import configure_logs
 
 from sms_sender import processes, unknown
+from sms_sender.consumers import Queue
 from sms_sender.settings import Settings
 
 MIGRATIONS = Path(__file__).resolve().parents[1] / "migrations"
@@ -17,9 +19,11 @@ app.add_typer(unknown.app, name="unknown")
 
 
 @app.command()
-def consume() -> None:
-    """Send what is asked for, until told to stop."""
-    asyncio.run(processes.consume(_settings("consume")))
+def consume(
+    queues: Annotated[list[Queue] | None, typer.Argument(help="All of them unless some are named.")] = None,
+) -> None:
+    """Send what is asked for, and hear what closes a subject, until told to stop."""
+    asyncio.run(processes.consume(_settings("consume"), queues or list(Queue)))
 
 
 @app.command()

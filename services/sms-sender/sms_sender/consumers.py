@@ -1,6 +1,7 @@
 """What sms-sender listens to: requests for SMS, a queue for each lane, and the facts that decide about them."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from enum import StrEnum
 
 from spacehub.consuming.subscription import Subscription, one_by_one
 from spacehub.errors import Unreadable
@@ -8,6 +9,15 @@ from spacehub.events.envelope import Event
 from spacehub.events.requests import SmsRequested
 from spacehub.outbox import Lane
 from spacehub.topology import BY_NAME
+
+
+class Queue(StrEnum):
+    """The queues by their last word: requests that must not wait, all others, and facts of other domains."""
+
+    CRITICAL = "critical"
+    STANDARD = "standard"
+    FACTS = "facts"
+
 
 Deed = Callable[[SmsRequested], Awaitable[None]]
 

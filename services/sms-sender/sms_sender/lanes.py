@@ -22,8 +22,11 @@ HOLD = 10.0
 QUEUE = 30.0
 """The same for a message that waits for its permit."""
 
+LONGEST_REST = timedelta(hours=1)
+"""However long the carrier asks us to stay away, one message asks again this soon."""
+
 CRITICAL_WAITS = timedelta(seconds=30)
-"""However long the carrier asks us to stay away, a critical text is offered to it this soon again."""
+"""The same for the critical lane."""
 
 NO_WAIT = timedelta(seconds=1)
 """A Retry-After below this says nothing."""
@@ -98,7 +101,8 @@ class Lane:
 
     def rest(self, refusal: RateLimited | CredentialsRefused) -> None:
         """Rest because the carrier refuses the account; as long as it asked for, if it did."""
-        longest = CRITICAL_WAITS if isinstance(refusal, RateLimited) and self.name == "critical" else None
+        waits_less = isinstance(refusal, RateLimited) and self.name == "critical"
+        longest = CRITICAL_WAITS if waits_less else LONGEST_REST
         wish = refusal.retry_in if refusal.retry_in and refusal.retry_in >= NO_WAIT else None
         self.breaker.rest(refusal.reason, exactly=wish, longest=longest)
         self.tell()
@@ -208,8 +212,9 @@ class Passage:
         if self.is_outdated():
             return
         reason = failure.reason if isinstance(failure, GatewayUnavailable | NoAnswer) else "unexpected"
-        retry_in = failure.retry_in if isinstance(failure, GatewayUnavailable) else None
-        self._lane.breaker.failed(reason, retry_in=retry_in)
+        wish = failure.retry_in if isinstance(failure, GatewayUnavailable) else None
+        longest = CRITICAL_WAITS if self._lane.name == "critical" else LONGEST_REST
+        self._lane.breaker.failed(reason, retry_in=wish and min(wish, longest))
         if self.is_outdated():
             self._lane.tell()
 

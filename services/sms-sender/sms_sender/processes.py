@@ -1,7 +1,8 @@
 """The processes of sms-sender: each verb's rooms bound together, for as long as the process runs."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,15 +11,15 @@ from spacehub.consuming import subscription
 from spacehub.consuming.nightly_rest import by_day
 from spacehub.forwarder import emptying
 from spacehub.health import Check
-from spacehub.outbox import Lane
+from spacehub.outbox import Lane as LaneName
 from spacehub.rabbit import Publisher
 from spacehub.running import Task
 
 from sms_sender.account import Account
-from sms_sender.consumers import facts, sms_requests
+from sms_sender.consumers import Queue, facts, sms_requests
 from sms_sender.facts_store import FactsStore
 from sms_sender.gateway import Gateway, open_gateway
-from sms_sender.lanes import lanes
+from sms_sender.lanes import Lane, lanes
 from sms_sender.learning import learn
 from sms_sender.ledger import Ledger
 from sms_sender.leftovers import Leftovers
@@ -32,46 +33,61 @@ if TYPE_CHECKING:
     import asyncpg
 
 CONNECTIONS = 4
-"""Of each lane to the database: claims and outcomes travel in batches, so a few serve many workers."""
+"""Of each queue to the database: claims and outcomes travel in batches, so a few serve many workers."""
 
 
-async def consume(settings: Settings) -> None:
-    """Send what is asked for, until told to stop."""
-    url = settings.amqp_url.get_secret_value()
-    window = quiet_hours.parse(settings.quiet_hours)
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """A queue's own way to the database and to the broker: what hangs in one is not felt in the others."""
+
+    pool: "asyncpg.Pool[asyncpg.Record]"
+    publisher: Publisher
+
+
+async def consume(settings: Settings, queues: Collection[Queue]) -> None:
+    """Send what is asked for and hear what closes a subject, as far as it comes by `queues`, until told to stop."""
     tasks: dict[str, Task] = {}
     checks: dict[str, Check] = {}
     async with AsyncExitStack() as stack:
-        pools, publishers, gateways = {}, {}, {}
+        ways = {queue: await _connections(queue, settings, stack) for queue in queues}
+        for queue, way in ways.items():
+            checks[f"database {queue}"] = partial(database.answers, way.pool)
+            checks[f"broker {queue}"] = way.publisher.answers
+        gateways, rate = {}, settings.gateway_rate
         for name, workers in _workers(settings).items():
-            pools[name], publishers[name] = await _connections(f"consume {name}", settings, stack)
-            gateways[name] = await stack.enter_async_context(_gateway(settings, connections=workers))
-            checks[f"database {name}"] = partial(database.answers, pools[name])
-            checks[f"broker {name}"] = publishers[name].answers
-        rate = settings.gateway_rate
-        paces = {name: Pace(pool, rate=rate) for name, pool in pools.items()} if rate else None
+            if name in ways:
+                gateways[name] = await stack.enter_async_context(_gateway(settings, connections=workers))
+        paces = {name: Pace(ways[Queue(name)].pool, rate=rate) for name in gateways} if rate else None
         for name, lane in lanes(gateways, paces=paces).items():
-            ledger = Ledger(pools[name], phone_key=settings.phone_key)
-            requests = sms_requests(
-                name,
-                send=partial(send_in_turn, lane=lane, ledger=ledger, deadline=settings.gateway_deadline),
-                give_up=partial(give_up, ledger=ledger),
-                workers=_workers(settings)[name],
-            )
-            found = subscription.tasks([requests], url=url, publisher=publishers[name])
-            consuming = lane.attended(found[f"consume {requests.queue.name}"])
-            tasks |= {
-                **found,
-                f"consume {requests.queue.name}": consuming if name == "critical" else by_day(consuming, window),
-            }
-        pool, publisher = await _connections("consume facts", settings, stack)
-        learning = facts(learn=partial(learn, facts_kept=FactsStore(pool)), batch=settings.facts_batch)
-        tasks |= subscription.tasks([learning], url=url, publisher=publisher)
-        tasks["sweep"] = sweeping(leftovers=Leftovers(pool), kept=settings.ledger_kept)
+            tasks |= _sending(name, lane, settings, ways[Queue(name)])
+        if Queue.FACTS in ways:
+            tasks |= _housekeeping(settings, ways[Queue.FACTS])
         await running.run({**tasks, "health": _health(settings, checks)})
 
 
-def _workers(settings: Settings) -> dict[Lane, int]:
+def _sending(name: LaneName, lane: Lane, settings: Settings, way: Connections) -> dict[str, Task]:
+    """The tasks of one lane; the standard one rests in quiet hours."""
+    ledger = Ledger(way.pool, phone_key=settings.phone_key)
+    requests = sms_requests(
+        name,
+        send=partial(send_in_turn, lane=lane, ledger=ledger, deadline=settings.gateway_deadline),
+        give_up=partial(give_up, ledger=ledger),
+        workers=_workers(settings)[name],
+    )
+    tasks = subscription.tasks([requests], url=settings.amqp_url.get_secret_value(), publisher=way.publisher)
+    consuming = lane.attended(tasks[f"consume {requests.queue.name}"])
+    window = quiet_hours.parse(settings.quiet_hours) if name == "standard" else None
+    return {**tasks, f"consume {requests.queue.name}": by_day(consuming, window)}
+
+
+def _housekeeping(settings: Settings, way: Connections) -> dict[str, Task]:
+    """The tasks that learn what is closed, and end what was left over."""
+    learning = facts(learn=partial(learn, facts_kept=FactsStore(way.pool)), batch=settings.facts_batch)
+    tasks = subscription.tasks([learning], url=settings.amqp_url.get_secret_value(), publisher=way.publisher)
+    return {**tasks, "sweep": sweeping(leftovers=Leftovers(way.pool), kept=settings.ledger_kept)}
+
+
+def _workers(settings: Settings) -> dict[LaneName, int]:
     """How many texts each lane may have in hand."""
     return {"critical": settings.critical_concurrency, "standard": settings.standard_concurrency}
 
@@ -82,15 +98,11 @@ async def forward(settings: Settings) -> None:
         await running.run({**tasks, "health": _health(settings, checks)})
 
 
-async def _connections(
-    name: str, settings: Settings, stack: AsyncExitStack
-) -> tuple["asyncpg.Pool[asyncpg.Record]", Publisher]:
-    """A lane's own way to the database and to the broker: what hangs in one lane is not felt in the other."""
-    url = settings.database_url.get_secret_value()
-    pool = await stack.enter_async_context(database.pooled(url, size=CONNECTIONS))
-    publisher = Publisher(settings.amqp_url.get_secret_value(), name=f"sms-sender {name}")
+async def _connections(queue: Queue, settings: Settings, stack: AsyncExitStack) -> Connections:
+    pool = await stack.enter_async_context(database.pooled(settings.database_url.get_secret_value(), size=CONNECTIONS))
+    publisher = Publisher(settings.amqp_url.get_secret_value(), name=f"sms-sender consume {queue}")
     stack.push_async_callback(publisher.close)
-    return pool, publisher
+    return Connections(pool, publisher)
 
 
 def _gateway(settings: Settings, *, connections: int) -> AbstractAsyncContextManager[Gateway]:

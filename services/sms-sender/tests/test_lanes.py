@@ -221,7 +221,8 @@ async def test_refused_credentials_are_probed_in_each_lane_less_and_less_often(i
 
 
 @pytest.mark.parametrize(
-    ("wish", "standard", "critical"), [(None, 5, 5), (0, 5, 5), (2, 2, 2), (20, 20, 20), (300, 300, 30)]
+    ("wish", "standard", "critical"),
+    [(None, 5, 5), (0, 5, 5), (2, 2, 2), (20, 20, 20), (300, 300, 30), (86_400, 3600, 30)],
 )
 @pytest.mark.parametrize("lane", ["critical", "standard"])
 async def test_a_full_account_rests_both_lanes_as_long_as_it_asked_for(
@@ -233,6 +234,17 @@ async def test_a_full_account_rests_both_lanes_as_long_as_it_asked_for(
     [row] = impatient.ledger.rows.values()
     assert rests == {"standard": standard, "critical": critical}
     assert (row.status, row.attempts) == ("waiting", 0)
+
+
+@pytest.mark.parametrize(("lane", "seconds"), [("critical", 30), ("standard", 3600)])
+async def test_a_carrier_that_is_down_for_a_day_by_its_own_word_is_asked_before(
+    impatient: Road, lane: LaneName, seconds: int
+) -> None:
+    day = timedelta(days=1)
+
+    await impatient.fail(lane, *[GatewayUnavailable("status_503", retry_in=day)] * 5)
+
+    assert impatient.lanes[lane].breaker.rest_left == timedelta(seconds=seconds)
 
 
 async def test_what_a_full_account_refused_comes_back_when_its_own_lane_opens(impatient: Road) -> None:
