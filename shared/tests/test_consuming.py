@@ -219,6 +219,9 @@ async def test_cancellation_by_a_library_is_a_failure_like_another(broker: Broke
         await broker.holds(queue.tier("5s"))
         await eventually(lambda: handled.ids == ["e-1", "e-2"])
 
+    [message] = await broker.take(queue.tier("5s"))
+    assert headers_of(message) == {"x-attempts": 1}
+
 
 async def test_used_up_retries_are_told_before_the_message_dies(broker: Broker, publisher: Publisher) -> None:
     queue, handled = await broker.work_queue(), Handled(**{"e-1": TemporaryFailure("busy")})

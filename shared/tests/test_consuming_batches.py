@@ -74,7 +74,9 @@ async def test_batch_does_not_wait_to_fill(broker: Broker, publisher: Publisher)
 
     async with at_work(queue, handle, url=broker.url, publisher=publisher, batch=100):
         await put_events(broker, queue, "e-1")
-        await eventually(lambda: batches == [1])
+        await eventually(lambda: batches)
+
+    assert batches == [1]
 
 
 async def test_workers_handle_at_the_same_time_and_no_more_of_them_than_told(

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from pamqp.commands import Basic
@@ -14,6 +15,7 @@ from spacehub.rabbit import Publisher
 from spacehub.testing.broker import Broker, headers_of, ids_of
 from spacehub.testing.proxy import proxy_to
 from spacehub.testing.subscribed import Handled, put_events
+from spacehub.testing.waiting import eventually
 from spacehub.topology import DELIVERY_LIMIT, WorkQueue
 
 
@@ -106,14 +108,20 @@ async def test_parker_waits_for_the_dead_letter_queue(broker: Broker, publisher:
 
 
 async def test_parker_comes_back_after_a_loss(broker: Broker, publisher: Publisher) -> None:
-    queue = await broker.work_queue()
+    queue, ids, found = await broker.work_queue(), ["e-0", "e-1", "e-2"], set[str | None]()
+
+    async def arrived(name: str) -> bool:
+        found.update(ids_of(await broker.take(queue.dead)))
+        return name in found
 
     async with proxy_to(broker.url) as proxy, parker(queue, proxy.url, publisher):
-        for number in range(3):
-            await put_events(broker, queue, f"e-{number}")
+        for name in ids:
+            await put_events(broker, queue, name)
             await reject_all(broker, queue.name)
-            await broker.holds(queue.dead, number + 1)
+            await eventually(partial(arrived, name))
             await proxy.cut()
+
+    assert found == set(ids)
 
 
 @pytest.mark.parametrize("verb", ["consume", "park"])

@@ -23,7 +23,7 @@ HEADERS = st.dictionaries(
 )
 
 
-def reads_or_refuses(body: bytes, content_type: str | None, headers: dict[str, Any]) -> None:
+def check_read_or_refused(body: bytes, content_type: str | None, headers: dict[str, Any]) -> None:
     with suppress(Unreadable):
         assert isinstance(read(body, content_type=content_type, headers=headers), Event)
 
@@ -31,13 +31,13 @@ def reads_or_refuses(body: bytes, content_type: str | None, headers: dict[str, A
 @settings(max_examples=100, deadline=None)
 @given(st.binary(), st.none() | st.text(), HEADERS)
 def test_any_bytes_and_headers_are_read_or_refused(body: bytes, content_type: str | None, headers: Any) -> None:
-    reads_or_refuses(body, content_type, headers)
+    check_read_or_refused(body, content_type, headers)
 
 
 @settings(max_examples=100, deadline=None)
 @given(JSON)
 def test_any_json_is_read_or_refused(value: Any) -> None:
-    reads_or_refuses(json.dumps(value).encode(), None, {})
+    check_read_or_refused(json.dumps(value).encode(), None, {})
 
 
 @settings(max_examples=100, deadline=None)
@@ -45,7 +45,7 @@ def test_any_json_is_read_or_refused(value: Any) -> None:
 def test_any_data_of_a_known_type_is_read_or_refused(kind: str, data: Any, more: dict[str, Any]) -> None:
     envelope = {**more, "specversion": "1.0", "id": "e-1", "source": "/fuzz", "type": kind, "data": data}
 
-    reads_or_refuses(json.dumps(envelope).encode(), None, {})
+    check_read_or_refused(json.dumps(envelope).encode(), None, {})
 
 
 @settings(max_examples=100, deadline=None)
@@ -53,4 +53,4 @@ def test_any_data_of_a_known_type_is_read_or_refused(kind: str, data: Any, more:
 def test_any_binary_event_is_read_or_refused(kind: str, body: bytes, headers: dict[str, Any]) -> None:
     attributes = {"cloudEvents_specversion": "1.0", "cloudEvents_id": "e-1", "cloudEvents_source": "/fuzz"}
 
-    reads_or_refuses(body, "application/json", {**attributes, "cloudEvents_type": kind, **headers})
+    check_read_or_refused(body, "application/json", {**attributes, "cloudEvents_type": kind, **headers})
