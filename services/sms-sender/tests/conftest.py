@@ -6,8 +6,10 @@ import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import aio_pika
 import httpx
@@ -18,7 +20,7 @@ from sms_sender.app import MIGRATIONS
 from sms_sender.ledger import Ledger
 from sms_sender.testing.books import Book, MemoryBook, PostgresBook
 from spacehub import database, dead_letters, migrating, topology
-from spacehub.events.catalogue import DELIVERIES_EXCHANGE
+from spacehub.events.catalogue import DELIVERIES_EXCHANGE, EVENTS_EXCHANGE
 from spacehub.events.envelope import Event, write
 from spacehub.rabbit import Confirm, Outgoing, Publisher
 from spacehub.testing.waiting import eventually
@@ -30,6 +32,7 @@ from spacehub_dev.simulators.sms import Login, sms_simulator
 
 if TYPE_CHECKING:
     import asyncpg
+    from spacehub.events.facts import Fact
     from spacehub.events.requests import SmsRequested
 
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -80,9 +83,9 @@ class House:
     ports: list[int] = field(default_factory=list)
     programs: list[Program] = field(default_factory=list)
 
-    def start(self, verb: str, **settings: str) -> Program:
+    def start(self, verb: str, *words: str, **settings: str) -> Program:
         """`sms-sender consume` or `forward`."""
-        return self._start(verb, [str(Path(sys.executable).with_name("sms-sender")), verb], settings)
+        return self._start(verb, [str(Path(sys.executable).with_name("sms-sender")), verb, *words], settings)
 
     async def start_stopping(self, lane: str, point: str) -> Program:
         """A sender that has come to `point` with one SMS and stands still there."""
@@ -109,6 +112,11 @@ class House:
                 for message in (write(Event(id=str(sms.sms_id), source="/inbox-api", data=sms)) for sms in requests)
             )
         )
+
+    async def tell(self, fact: Fact) -> None:
+        """Publish `fact` as another domain would."""
+        message = write(Event(id=str(uuid4()), source="/elsewhere", data=fact))
+        await self.put(Outgoing(EVENTS_EXCHANGE, message.routing_key, message.body, message.id, message.content_type))
 
     async def put(self, *messages: Outgoing) -> None:
         assert set(await self.publisher.publish(messages, within=20)) == {Confirm.ACKED}
@@ -167,6 +175,13 @@ class House:
             return not any(count.message_count for count in counts)
 
         await eventually(nothing_waits, every=0.2)
+
+    async def lose_one(self, queue: str) -> None:
+        """Take a message out of `queue`, as soon as there is one."""
+        connection = await aio_pika.connect(self.amqp_url)
+        async with connection, connection.channel() as channel:
+            found = await channel.get_queue(queue)
+            await eventually(partial(found.get, no_ack=True, fail=False))
 
     async def check(self, *requests: SmsRequested) -> None:
         """Nothing is lost, and nothing was paid for twice but for attempts recorded as in doubt."""
@@ -233,6 +248,6 @@ async def _purge(amqp_url: str) -> None:
     connection = await aio_pika.connect(amqp_url)
     channel = await (await connection.channel()).get_underlay_channel()
     for queue in topology.queues():
-        if queue.name.startswith(("sms-sender.critical", "sms-sender.standard")):
+        if queue.name.startswith("sms-sender."):
             await channel.queue_purge(queue.name)
     await connection.close()
