@@ -87,7 +87,7 @@ RESTARTS = [
         faults.three_forwarders(kills=6, every=5),
         Load(300, 900, 40, seed=32),
     ),
-    Experiment("poison", "100 messages that nobody can read", faults.poison(100), Load(seed=33), dead=150, short=True),
+    Experiment("poison", "100 messages that nobody can read", faults.poison(100), Load(seed=33), dead=150),
     Experiment("redrive twice", "two redrives at once, one killed half-way", faults.redriven_twice(100), Load(seed=34)),
 ]
 

@@ -1,13 +1,16 @@
 """What was read: noted once, counted right whatever happens at once, and never in somebody else's feed."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
 from inbox_api.testing import BAT, NOON, SARA, Inbox, event
+from spacehub import database
 from spacehub.events.facts import UserDeleted
+from spacehub.testing.waiting import eventually
 
 from .conftest import ClientOf
 from .test_feed import FEED, write
@@ -111,3 +114,23 @@ async def test_reads_read_alls_writes_and_the_end_of_a_user_never_block_each_oth
     )
     assert counted == left
     assert {row["user_id"] for row in counted} == set(users[2:])
+
+
+@pytest.mark.parametrize("what", ["read", "read-all", "delete"])
+async def test_feed_is_locked_before_any_of_its_rows(inbox: Inbox, bat: httpx.AsyncClient, what: str) -> None:
+    await write(inbox, BAT, 5)
+    [first, *_] = await ids(bat)
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
+        "read": lambda: bat.post(f"{FEED}/{first}/read"),
+        "read-all": lambda: bat.post(f"{FEED}/read-all"),
+        "delete": lambda: inbox.takes(event(UserDeleted(user_id=BAT))),
+    }
+
+    async with database.transaction(inbox.pool) as writer:
+        await writer.execute("SELECT FROM feeds FOR UPDATE")
+        calling = asyncio.ensure_future(calls[what]())
+        await eventually(lambda: inbox.rows("SELECT FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"))
+        free = await writer.fetch("SELECT FROM notifications FOR UPDATE SKIP LOCKED")
+    await calling
+
+    assert len(free) == 5
