@@ -32,6 +32,7 @@ _PUSH = {
 }
 _SMS_UNTRIED = {"segments": 1, "attempts": 0, "duration_ms": 0}
 _TRIED_ONCE = {"segments": 1, "attempts": 1}
+_ATTEMPT = {"number": 1, "at": "2026-11-23T01:00:02.250000Z"}
 
 
 @dataclass(frozen=True)
@@ -140,11 +141,31 @@ EXAMPLES: tuple[Example, ...] = (
     *_from(
         "sms-sender",
         "/sms-sender",
-        ("sms.sent", "sent-1", {**_SMS, "message_id": "8f2c", **_TRIED_ONCE, "duration_ms": 184}),
+        (
+            "sms.sent",
+            "sent-1",
+            {
+                **_SMS,
+                "message_id": "8f2c",
+                **_TRIED_ONCE,
+                "duration_ms": 184,
+                "history": [{**_ATTEMPT, "outcome": "sent", "duration_ms": 184}],
+            },
+        ),
         ("sms.failed", "failed-1", {**_SMS, "reason": "invalid_phone", **_SMS_UNTRIED}),
         ("sms.expired", "expired-1", {**_SMS, "reason": "expired", **_SMS_UNTRIED}),
         ("sms.blocked", "blocked-1", {**_SMS, "reason": "budget", **_SMS_UNTRIED}),
-        ("sms.unknown", "unknown-1", {**_SMS, "reason": "timeout", **_TRIED_ONCE, "duration_ms": 10000}),
+        (
+            "sms.unknown",
+            "unknown-1",
+            {
+                **_SMS,
+                "reason": "timeout",
+                **_TRIED_ONCE,
+                "duration_ms": 10000,
+                "history": [{**_ATTEMPT, "outcome": "unknown", "reason": "timeout", "duration_ms": 10000}],
+            },
+        ),
         (
             "sms_budget.threshold_reached",
             "threshold-1",

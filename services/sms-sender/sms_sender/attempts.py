@@ -1,8 +1,10 @@
 """What may happen to an SMS, judged from its ledger row: the rules about attempts, leases, doubt and expiry."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from time import monotonic
+from typing import Any
 from uuid import UUID
 
 from sms_sender import outcomes
@@ -18,7 +20,8 @@ class Attempt:
     """The right to hand one SMS to the carrier once, as long as its lease lasts.
 
     `lease` and `valid` are what was left of the lease and of the SMS's validity, by the database's clock, when the
-    claim was asked for (`asked_at`, our monotonic clock): so never less than what is left now says.
+    claim was asked for (`asked_at`, our monotonic clock): so never less than what is left now says. `history` is the
+    log of the attempts before.
     """
 
     sms_id: UUID
@@ -33,6 +36,7 @@ class Attempt:
     lease: timedelta
     valid: timedelta
     asked_at: float = field(default_factory=monotonic)
+    history: Sequence[Mapping[str, Any]] = ()
 
     @property
     def lease_left(self) -> timedelta:

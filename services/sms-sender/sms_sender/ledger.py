@@ -214,6 +214,7 @@ class Ledger:
             lease=self._lease,
             valid=started["valid"],
             asked_at=asked_at,
+            history=started["attempt_log"],
         )
 
     def _asked(self, sms: SmsRequested, segments: int) -> Sequence[Any]:

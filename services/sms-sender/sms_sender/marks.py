@@ -31,6 +31,7 @@ class Mark:
 def of_end(attempt: Attempt, outcome: Outcome, *, took: timedelta, at: datetime) -> Mark:
     """The SMS has its end."""
     duration_ms = milliseconds(took)
+    logged = entry(attempt.number, attempt.started_at, outcome.status, outcome.reason, duration_ms)
     event = event_of(
         outcome,
         sms_id=attempt.sms_id,
@@ -39,6 +40,7 @@ def of_end(attempt: Attempt, outcome: Outcome, *, took: timedelta, at: datetime)
         series=attempt.series,
         attempts=attempt.number,
         duration_ms=duration_ms,
+        history=[*attempt.history, logged],
         at=at,
     )
     return Mark(
@@ -51,7 +53,7 @@ def of_end(attempt: Attempt, outcome: Outcome, *, took: timedelta, at: datetime)
         duration_ms=duration_ms,
         tried=True,
         doubtful=outcome.status == "unknown",
-        entry=entry(attempt.number, attempt.started_at, outcome.status, outcome.reason, duration_ms),
+        entry=logged,
         message=write(event),
     )
 

@@ -1,12 +1,13 @@
 """How an SMS ends, and the fact that tells the others."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from spacehub.events.envelope import Event
-from spacehub.events.facts import Fact, SmsBlocked, SmsExpired, SmsFailed, SmsSent, SmsUnknown
+from spacehub.events.facts import Fact, SmsAttempt, SmsBlocked, SmsExpired, SmsFailed, SmsSent, SmsUnknown
 
 SOURCE = "/sms-sender"
 RETRIES_EXHAUSTED = "retries_exhausted"
@@ -70,9 +71,13 @@ def event_of(
     series: int,
     attempts: int,
     duration_ms: int,
+    history: Sequence[Mapping[str, Any]],
     at: datetime,
 ) -> Event:
-    """The event that tells of `outcome`. Its id follows from the attempt and the end, so a repeat collides."""
+    """The event that tells of `outcome`; `history` as the ledger's log keeps it.
+
+    Its id follows from the attempt and the end, so a repeat collides.
+    """
     facts: dict[str, Any] = {
         "sms_id": sms_id,
         "source_id": source_id,
@@ -81,8 +86,13 @@ def event_of(
         "segments": segments,
         "attempts": attempts,
         "duration_ms": duration_ms,
+        "history": tuple(SmsAttempt(**_known(entry)) for entry in history),
     }
-    told: Fact = _FACTS[outcome.status](**{name: value for name, value in facts.items() if value is not None})
+    told: Fact = _FACTS[outcome.status](**_known(facts))
     return Event(
         id=str(uuid5(_IDS, f"{sms_id}/{series}/{attempts}/{outcome.status}")), source=SOURCE, data=told, time=at
     )
+
+
+def _known(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}

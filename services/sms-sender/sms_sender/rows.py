@@ -1,5 +1,6 @@
 """What is done to one row of the ledger by whoever holds its lock."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -25,18 +26,18 @@ def state_of(row: Any) -> State:
 
 async def end(connection: Any, row: Any, outcome: Outcome, *, lost: bool = False) -> None:
     """The SMS ends with `outcome`, and the event that says so is published; `lost` as in `attempts.End`."""
-    entry = lost_entry(row) if lost else []
-    ended = (outcome.status, outcome.reason, outcome.message_id, lost, entry, None)
+    entries = [lost_entry(row)] if lost else []
+    ended = (outcome.status, outcome.reason, outcome.message_id, lost, entries, None)
     await connection.execute(statements.END, row["sms_id"], *ended)
     count_end(outcome.status, outcome.reason)
     log.info("ended", sms_id=str(row["sms_id"]), status=outcome.status, reason=outcome.reason)
-    await publish(connection, _told_of(row, outcome, at=row["now"]))
+    await publish(connection, _told_of(row, outcome, history=[*row["attempt_log"], *entries], at=row["now"]))
 
 
 async def tell_again(connection: Any, row: Any) -> None:
     """Publish the end that the SMS has already, under the same id: whoever asks for it may never have heard of it."""
     outcome = Outcome(row["status"], row["reason"], row["message_id"])
-    await publish(connection, _told_of(row, outcome, at=row["settled_at"]))
+    await publish(connection, _told_of(row, outcome, history=row["attempt_log"], at=row["settled_at"]))
 
 
 async def publish(connection: Any, message: Message | None) -> None:
@@ -45,7 +46,7 @@ async def publish(connection: Any, message: Message | None) -> None:
         await outbox.write(connection, [outbox.row_of(message, exchange=EVENTS_EXCHANGE)])
 
 
-def _told_of(row: Any, outcome: Outcome, *, at: datetime) -> Message:
+def _told_of(row: Any, outcome: Outcome, *, history: Sequence[Mapping[str, Any]], at: datetime) -> Message:
     event = event_of(
         outcome,
         sms_id=row["sms_id"],
@@ -54,6 +55,7 @@ def _told_of(row: Any, outcome: Outcome, *, at: datetime) -> Message:
         series=row["series"],
         attempts=row["attempts"],
         duration_ms=row["duration_ms"],
+        history=history,
         at=at,
     )
     return write(event)

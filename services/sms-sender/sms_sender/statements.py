@@ -45,7 +45,7 @@ UPDATE sms SET status = 'claimed', claimed_by = $2, lease_until = clock_timestam
     attempt_log = attempt_log || $8::jsonb,
     settled_at = NULL
 WHERE sms_id = $1
-RETURNING attempts, series, ambiguous, attempt_started_at, expires_at - clock_timestamp() AS valid"""
+RETURNING attempts, series, ambiguous, attempt_log, attempt_started_at, expires_at - clock_timestamp() AS valid"""
 
 END: Final = """
 UPDATE sms SET status = $2, reason = $3, message_id = $4, ambiguous = ambiguous + CASE WHEN $5 THEN 1 ELSE 0 END,

@@ -68,6 +68,7 @@ async def test_an_outcome_is_on_record_and_published(book: Book, outcome: Outcom
         "segments": 2,
         "attempts": 1,
         "duration_ms": 120,
+        "history": ({**logged, "at": row["attempt_started_at"]},),
     }
 
 

@@ -182,8 +182,23 @@ class RetentionDue(Fact):
     settled_older_than_days: Annotated[int, Field(gt=0)]
 
 
+class SmsAttempt(Value):
+    """One attempt to hand an SMS to the carrier, started at `at`: `unsent` for a passing `reason`, `unknown` when
+    nobody can tell. `duration_ms` is the gateway call's; absent when its sender was never heard of again.
+    """
+
+    number: int
+    at: Moment
+    outcome: Literal["sent", "failed", "unsent", "unknown"]
+    reason: str | None = None
+    duration_ms: int | None = None
+
+
 class _SmsOutcome(Fact):
-    """How an SMS ended. `source_id` is the id of the event that caused it; `duration_ms` is the last gateway call's."""
+    """How an SMS ended. `source_id` is the id of the event that caused it; `duration_ms` is the last gateway call's.
+
+    `history` holds the attempts that are over, in the order in which they were heard of.
+    """
 
     sms_id: UUID
     source_id: str
@@ -192,6 +207,7 @@ class _SmsOutcome(Fact):
     segments: int
     attempts: int
     duration_ms: int
+    history: tuple[SmsAttempt, ...] = ()
 
 
 class SmsSent(_SmsOutcome):

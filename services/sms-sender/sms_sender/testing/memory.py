@@ -148,6 +148,7 @@ class FakeLedger:
             started_at=row.attempt_started_at,
             lease=self._lease,
             valid=row.expires_at - now,
+            history=tuple(row.attempt_log),
         )
 
     def _lose(self, row: Row) -> None:
@@ -168,6 +169,7 @@ class FakeLedger:
             series=row.series,
             attempts=row.attempts,
             duration_ms=row.duration_ms,
+            history=row.attempt_log,
             at=now,
         )
         self.messages[event.id] = write(event)
