@@ -13,8 +13,8 @@ MAY_IMPORT = {
 """What a floor may import of its own service, besides its own room; circles are not allowed anywhere."""
 
 SHARED_FOR = {
-    DEED: {"errors", "events", "outbox", "quiet_hours", "privacy", "running", "telemetry", "breaker"},
-    THING: {"errors", "events", "quiet_hours", "privacy"},
+    DEED: {"errors", "events", "outbox", "quiet_hours", "privacy", "running", "segments", "telemetry", "breaker"},
+    THING: {"errors", "events", "quiet_hours", "privacy", "segments"},
 }
 """What deeds and things may import of `spacehub`; the other floors may import all of it."""
 
@@ -88,7 +88,6 @@ ROOMS: dict[str, dict[str, str]] = {
         "outcomes": THING,
         "phone": THING,
         "replies": THING,
-        "segments": THING,
         "statements": THING,
         "tables": THING,
         "word": THING,

@@ -9,13 +9,13 @@ from typing import Protocol
 import structlog
 from spacehub.errors import NotNow, TemporaryFailure
 from spacehub.events.requests import SmsRequested
+from spacehub.segments import size_of
 
 from sms_sender import outcomes
 from sms_sender.attempts import Attempt
 from sms_sender.fates import Accepted, CredentialsRefused, NoAnswer, RateLimited, Refused
 from sms_sender.outcomes import Outcome
 from sms_sender.phone import mobile_number
-from sms_sender.segments import size_of
 
 log = structlog.get_logger()
 

@@ -14,9 +14,9 @@ _GSM_ALL = _GSM | _GSM_ESCAPED
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """A text as it travels. `units` are septets in GSM and 16-bit units in UCS-2."""
+    """A text as it travels. `units` are septets in GSM-7 and 16-bit units in UCS-2."""
 
-    alphabet: Literal["GSM", "UCS-2"]
+    alphabet: Literal["GSM-7", "UCS-2"]
     units: int
     segments: int
 
@@ -24,12 +24,12 @@ class Size:
 def size_of(text: str) -> Size:
     """Measure `text` by 3GPP TS 23.038 and 23.040.
 
-    GSM 03.38: 160 units, 153 each when concatenated. One character outside it turns the whole text into UCS-2: 70,
-    then 67. What takes two units (`€`, an emoji) is never split across segments, so a unit may stay empty before it.
+    GSM-7: 160 units, 153 each when concatenated. One character outside it turns the whole text into UCS-2: 70, then
+    67. What takes two units (`€`, an emoji) is never split across segments, so a unit may stay empty before it.
     """
     if _GSM_ALL.issuperset(text):
         widths = [2 if character in _GSM_ESCAPED else 1 for character in text]
-        return Size("GSM", sum(widths), _segments(widths, alone=160, joined=153))
+        return Size("GSM-7", sum(widths), _segments(widths, alone=160, joined=153))
     widths = [2 if ord(character) > 0xFFFF else 1 for character in text]
     return Size("UCS-2", sum(widths), _segments(widths, alone=70, joined=67))
 

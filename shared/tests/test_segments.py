@@ -3,19 +3,19 @@
 import reprlib
 
 import pytest
-from sms_sender.segments import size_of
+from spacehub.segments import size_of
 
 
 @pytest.mark.parametrize(
     ("text", "alphabet", "units", "segments"),
     [
-        ("", "GSM", 0, 1),
-        ("a" * 160, "GSM", 160, 1),
-        ("a" * 161, "GSM", 161, 2),
-        ("a" * 306, "GSM", 306, 2),
-        ("a" * 307, "GSM", 307, 3),
-        ("a" * 459, "GSM", 459, 3),
-        ("a" * 460, "GSM", 460, 4),
+        ("", "GSM-7", 0, 1),
+        ("a" * 160, "GSM-7", 160, 1),
+        ("a" * 161, "GSM-7", 161, 2),
+        ("a" * 306, "GSM-7", 306, 2),
+        ("a" * 307, "GSM-7", 307, 3),
+        ("a" * 459, "GSM-7", 459, 3),
+        ("a" * 460, "GSM-7", 460, 4),
         ("ж" * 70, "UCS-2", 70, 1),
         ("ж" * 71, "UCS-2", 71, 2),
         ("ж" * 134, "UCS-2", 134, 2),
@@ -27,20 +27,20 @@ from sms_sender.segments import size_of
         ("a" * 70 + "₮", "UCS-2", 71, 2),
         ("`", "UCS-2", 1, 1),
         ("ç", "UCS-2", 1, 1),
-        ("Ç@£ΔΩ\n\r¡¿§ñ", "GSM", 11, 1),
+        ("Ç@£ΔΩ\n\r¡¿§ñ", "GSM-7", 11, 1),
         # two units each, never split
-        ("€", "GSM", 2, 1),
-        ("^{}\\[~]|€\f", "GSM", 20, 1),
-        ("€" * 80, "GSM", 160, 1),
-        ("€" * 81, "GSM", 162, 2),
-        ("a" * 158 + "€", "GSM", 160, 1),
-        ("a" * 159 + "€", "GSM", 161, 2),
-        ("€" * 152, "GSM", 304, 2),
-        ("€" * 153, "GSM", 306, 3),
-        ("a" * 152 + "€" + "a" * 151, "GSM", 305, 2),
-        ("a" * 152 + "€" + "a" * 152, "GSM", 306, 3),
-        ("a" * 151 + "{}" + "a" * 151, "GSM", 306, 2),
-        ("[" + "a" * 304, "GSM", 306, 2),
+        ("€", "GSM-7", 2, 1),
+        ("^{}\\[~]|€\f", "GSM-7", 20, 1),
+        ("€" * 80, "GSM-7", 160, 1),
+        ("€" * 81, "GSM-7", 162, 2),
+        ("a" * 158 + "€", "GSM-7", 160, 1),
+        ("a" * 159 + "€", "GSM-7", 161, 2),
+        ("€" * 152, "GSM-7", 304, 2),
+        ("€" * 153, "GSM-7", 306, 3),
+        ("a" * 152 + "€" + "a" * 151, "GSM-7", 305, 2),
+        ("a" * 152 + "€" + "a" * 152, "GSM-7", 306, 3),
+        ("a" * 151 + "{}" + "a" * 151, "GSM-7", 306, 2),
+        ("[" + "a" * 304, "GSM-7", 306, 2),
         # surrogate pairs: two units of UCS-2, never split
         ("😀", "UCS-2", 2, 1),
         ("😀" * 35, "UCS-2", 70, 1),
@@ -62,7 +62,7 @@ def test_size(text: str, alphabet: str, units: int, segments: int) -> None:
 
 
 def test_gsm_alphabet_has_its_127_characters_and_10_escaped() -> None:
-    fitting = [chr(code) for code in range(0x10000) if size_of(chr(code)).alphabet == "GSM"]
+    fitting = [chr(code) for code in range(0x10000) if size_of(chr(code)).alphabet == "GSM-7"]
 
     assert len([character for character in fitting if size_of(character).units == 1]) == 127
     assert len([character for character in fitting if size_of(character).units == 2]) == 10
