@@ -1,6 +1,7 @@
 """Checking: a delivery that has had no end for some time is asked for again, or it is set down that nobody knows.
 
 The request is forwarded under the same id, so the sender's ledger makes a copy harmless: a lost queue costs time only.
+Of a request that is not kept, only the end is asked for.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ from spacehub.running import Backoff, Task, happens
 from inbox_api.closings import Closing, of_user
 from inbox_api.ends import NO_OUTCOME, End
 from inbox_api.seals import BrokenSeal, Seal
-from inbox_api.unsettled import Findings, Unsettled, next_look
+from inbox_api.unsettled import Findings, Unsettled, asking_for_the_end, next_look
 
 log = structlog.get_logger()
 
@@ -135,12 +136,13 @@ class _Look:
         if self._now >= delivery.expires_at + after:
             self.findings.ends.append(End(delivery.id, "unknown", NO_OUTCOME, self._now))
             return "given_up"
-        if delivery.sealed is None:
-            return self._later(delivery, delivery.expires_at + after, "not_kept")
         goes_at = self._now if delivery.critical else may_go(self._now, self._patience.quiet_hours)
         if goes_at > self._now:
             return self._later(delivery, goes_at + after, "resting")
         self.findings.look_again[delivery.id] = next_look(delivery, now=self._now, after=after), delivery.looked + 1
+        if delivery.sealed is None:
+            self.findings.forward.append((delivery, asking_for_the_end(delivery)))
+            return "end_asked"
         try:
             body = self._seal.open(delivery.sealed, of=delivery.id)
             request = envelope.read(body, content_type=STRUCTURED, headers={})

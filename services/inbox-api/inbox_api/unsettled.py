@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from spacehub.events import facts
 from spacehub.events.envelope import Event
+from spacehub.events.requests import SmsEndAsked
 
 from inbox_api.deliveries import Delivery
+from inbox_api.drafts import SOURCE
 from inbox_api.ends import End
 
 LONGEST = timedelta(hours=1)
@@ -46,19 +48,26 @@ def is_kept(delivery: Delivery) -> bool:
 
 
 def first_look(delivery: Delivery, *, after: timedelta) -> datetime:
-    """`after` it was due; what is not kept can only be given up, `after` its expiry."""
-    if not is_kept(delivery):
-        return delivery.expires_at + after
+    """`after` it was due."""
     return (delivery.available_at or delivery.created_at) + after
 
 
 def next_look(delivery: Unsettled, *, now: datetime, after: timedelta) -> datetime:
-    """Twice as long as the time before, up to an hour, but not past the expiry: then the sender can say `expired`."""
+    """Twice as long as the time before, up to an hour, but not past the expiry: then the sender can say `expired`.
+
+    `after` that the delivery is given up.
+    """
+    if now >= delivery.expires_at:
+        return now + after
     wait = after
     for _ in range(delivery.looked + 1):
         if wait >= LONGEST:
             break
         wait = min(wait * 2, LONGEST)
-    if now < delivery.expires_at < now + wait:
-        return delivery.expires_at
-    return now + wait
+    return min(now + wait, delivery.expires_at)
+
+
+def asking_for_the_end(delivery: Unsettled) -> Event:
+    """What its sender is asked when its request is not kept. It has an id of its own: it is not the request."""
+    asked = SmsEndAsked(sms_id=delivery.id, critical=delivery.critical)
+    return Event(id=str(uuid5(delivery.id, SmsEndAsked.type)), source=SOURCE, data=asked)

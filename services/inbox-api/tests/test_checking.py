@@ -25,6 +25,7 @@ from pydantic import SecretStr
 from spacehub.events import facts
 from spacehub.events.envelope import Event
 from spacehub.events.facts import Fact, Recipient
+from spacehub.events.requests import SmsEndAsked
 from spacehub.quiet_hours import parse
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -153,8 +154,8 @@ async def test_waits_grow_to_an_hour_and_one_look_falls_on_the_expiry(inbox: Inb
             break
         await inbox.forwards()
 
-    assert waits == [10, 20, 40, *[60] * 22, 50, 60]
-    assert inbox.now == NOON + 25 * HOUR
+    assert waits == [10, 20, 40, *[60] * 22, 50, 10]
+    assert inbox.now == NOON + 24 * HOUR + CHECK_AFTER
     assert ("sms", "unknown no_outcome") in await inbox.deliveries()
 
 
@@ -171,17 +172,34 @@ async def test_later_outcome_wins_over_what_was_given_up(inbox: Inbox, kind: typ
     assert standing == f"{kind.type.removeprefix('sms.')} because"
 
 
-async def test_nothing_of_a_code_is_kept_and_it_is_given_up_after_its_expiry(inbox: Inbox) -> None:
-    await handed_on(inbox, otp(expires_in=120))
+async def test_nothing_of_a_code_is_kept_and_only_its_end_is_asked_for(inbox: Inbox) -> None:
+    number = await handed_on(inbox, otp())
     assert await inbox.rows("SELECT sealed, look_at FROM unsettled") == [
-        {"sealed": None, "look_at": NOON + 2 * MINUTE + CHECK_AFTER}
+        {"sealed": None, "look_at": NOON + CHECK_AFTER}
     ]
 
-    inbox.waits(2 * MINUTE + CHECK_AFTER)
+    inbox.waits(CHECK_AFTER)
+    found = await inbox.checks()
+
+    [asked] = await inbox.requests()
+    assert found == {"end_asked": 1}
+    assert asked.data == SmsEndAsked(sms_id=number, critical=True)
+    assert await inbox.rows("SELECT lane, routing_key FROM outbox") == [
+        {"lane": "critical", "routing_key": "sms.critical"}
+    ]
+
+
+async def test_code_of_which_nobody_knows_is_given_up_after_it_was_asked_for(inbox: Inbox) -> None:
+    await handed_on(inbox, otp(expires_in=120))
+    inbox.waits(CHECK_AFTER)
+    await inbox.checks()
+    await inbox.forwards()
+    inbox.waits(CHECK_AFTER)
+
     found = await inbox.checks()
 
     assert found == {"given_up": 1}
-    assert await inbox.sms() == []
+    assert await inbox.requests() == []
     assert await inbox.deliveries() == [("sms", "unknown no_outcome")]
     assert await inbox.rows("SELECT * FROM unsettled") == []
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from enum import StrEnum
+from uuid import UUID
 
 from spacehub.consuming.subscription import Subscription, one_by_one
 from spacehub.errors import Unreadable
 from spacehub.events.envelope import Event
-from spacehub.events.requests import SmsRequested
+from spacehub.events.requests import SmsEndAsked, SmsRequested
 from spacehub.outbox import Lane
 from spacehub.topology import BY_NAME
 
@@ -22,14 +23,20 @@ class Queue(StrEnum):
 Deed = Callable[[SmsRequested], Awaitable[None]]
 
 
-def sms_requests(lane: Lane, *, send: Deed, give_up: Deed, workers: int) -> Subscription:
-    """The requests of `lane`, up to `workers` of them sent at the same time."""
+def sms_requests(
+    lane: Lane, *, send: Deed, give_up: Deed, tell: Callable[[UUID], Awaitable[None]], workers: int
+) -> Subscription:
+    """The requests of `lane`, up to `workers` of them sent, or their ends told, at the same time."""
 
     async def handle(event: Event) -> None:
-        await send(_request_in(event))
+        if isinstance(event.data, SmsEndAsked):
+            await tell(event.data.sms_id)
+        else:
+            await send(_request_in(event))
 
     async def exhausted(event: Event, _: str) -> None:
-        await give_up(_request_in(event))
+        if not isinstance(event.data, SmsEndAsked):
+            await give_up(_request_in(event))
 
     return Subscription(BY_NAME[f"sms-sender.{lane}"], one_by_one(handle), workers=workers, exhausted=exhausted)
 

@@ -100,6 +100,13 @@ class Ledger:
         except NotNow:
             log.warning("exhausted_while_claimed", sms_id=str(sms.sms_id))
 
+    async def tell(self, sms_id: UUID) -> None:
+        """Its end, if it has one, is told once more. Raises Away."""
+        async with database.transaction(self._pool) as connection:
+            row = await connection.fetchrow(statements.LOCK, sms_id)
+            if row is not None and row["settled_at"] is not None:
+                await rows.tell_again(connection, row)
+
     async def _claim_all_new(self, claims: Sequence[tuple[Sequence[Any], UUID]]) -> Sequence[Any]:
         asked = _columns([asked for asked, _ in claims])
         tokens = [token for _, token in claims]

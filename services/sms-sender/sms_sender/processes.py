@@ -72,6 +72,7 @@ def _sending(name: LaneName, lane: Lane, settings: Settings, way: Connections) -
         name,
         send=partial(send_in_turn, lane=lane, ledger=ledger, deadline=settings.gateway_deadline),
         give_up=partial(give_up, ledger=ledger),
+        tell=ledger.tell,
         workers=_workers(settings)[name],
     )
     tasks = subscription.tasks([requests], url=settings.amqp_url.get_secret_value(), publisher=way.publisher)

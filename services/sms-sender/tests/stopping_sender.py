@@ -69,6 +69,7 @@ async def main(lane: Lane, point: str) -> None:
             lane,
             send=partial(send_sms, gateway=gateway, ledger=ledger, deadline=settings.gateway_deadline),
             give_up=partial(give_up, ledger=ledger),
+            tell=ledger.tell,
             workers=1,
         )
         publisher = Publisher(url, name="stopping sender")

@@ -128,7 +128,7 @@ class Worker:
         async def exhausted(sms: SmsRequested) -> None:
             await give_up(sms, ledger=steps)
 
-        lane = sms_requests("standard", send=send, give_up=exhausted, workers=1)
+        lane = sms_requests("standard", send=send, give_up=exhausted, tell=steps.tell, workers=1)
         self._running: Coroutine[Any, Any, None] = settle(
             [copy.delivered()],
             queue=lane.queue,

@@ -206,3 +206,29 @@ async def test_a_lost_attempt_does_not_disturb_the_one_that_followed(book: Book,
     row = await book.row(sms.sms_id)
     assert (row["status"], row["claimed_by"], row["attempts"]) == ("claimed", second.token, 2)
     assert await book.events() == []
+
+
+@pytest.mark.parametrize("outcome", [SENT, outcomes.failed("invalid_phone"), outcomes.unknown("timeout")], ids=str)
+async def test_whoever_asks_for_an_end_is_told_it_once_more_under_the_same_id(book: Book, outcome: Outcome) -> None:
+    code = otp()
+    await book.ledger.record(await claimed(book, code), outcome, took=TOOK)
+    [told] = await book.events()
+    await book.lose_events()
+
+    await book.ledger.tell(code.sms_id)
+    await book.ledger.tell(code.sms_id)
+
+    [again] = await book.events()
+    assert (again.id, again.data) == (told.id, told.data)
+
+
+async def test_nothing_is_told_of_an_sms_that_has_no_end_or_was_never_heard_of(book: Book) -> None:
+    waiting, claimed_now = otp(), otp()
+    await book.ledger.release(await claimed(book, waiting), "status_503", took=TOOK)
+    await claimed(book, claimed_now)
+
+    for sms in (waiting, claimed_now, otp()):
+        await book.ledger.tell(sms.sms_id)
+
+    assert await book.events() == []
+    assert (await book.row(claimed_now.sms_id))["status"] == "claimed"

@@ -13,6 +13,7 @@ from spacehub import dead_letters, topology
 from spacehub.consuming import letters
 from spacehub.events.catalogue import DELIVERIES_EXCHANGE, EVENTS_EXCHANGE
 from spacehub.events.envelope import Event, write
+from spacehub.events.requests import SmsEndAsked
 from spacehub.rabbit import Outgoing
 from spacehub.testing.waiting import eventually
 
@@ -55,6 +56,31 @@ async def test_twenty_copies_are_one_sms(house: House) -> None:
 
     assert await house.texts() == [sms.text]
     assert (await house.row(sms))["attempts"] == 1
+
+
+async def test_end_of_a_code_that_was_lost_on_its_way_is_told_to_whoever_asks(house: House) -> None:
+    code = otp()
+    connection = await aio_pika.connect(house.amqp_url)
+    channel = await connection.channel()
+    events = await channel.declare_queue(exclusive=True)
+    await events.bind(EVENTS_EXCHANGE, "sms.sent")
+    asked = write(Event("1", "/inbox-api", SmsEndAsked(sms_id=code.sms_id, critical=True)))
+
+    async def told() -> tuple[str | None, str]:
+        message = await eventually(partial(events.get, no_ack=True, fail=False), within=30)
+        await eventually(lambda: house.pool.fetchval("SELECT count(*) = 0 FROM outbox"))
+        return message.message_id, json.loads(message.body)["data"]["sms_id"]
+
+    house.start("consume", "critical")
+    house.start("forward")
+    await house.ask(code)
+    first = await told()
+    await house.put(Outgoing(DELIVERIES_EXCHANGE, asked.routing_key, asked.body, asked.id, asked.content_type))
+    second = await told()
+
+    await connection.close()
+    assert first == second == (first[0], str(code.sms_id))
+    assert await house.texts() == [code.text]
 
 
 async def test_what_is_no_request_becomes_a_dead_letter_and_requests_behind_it_pass(house: House) -> None:

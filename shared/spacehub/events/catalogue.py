@@ -36,7 +36,7 @@ FACTS: tuple[type[Fact], ...] = (
 )
 """What other domains and our own services publish on `spacehub.events`."""
 
-REQUESTS: tuple[type[Fact], ...] = (requests.SmsRequested, requests.PushRequested)
+REQUESTS: tuple[type[Fact], ...] = (requests.SmsRequested, requests.SmsEndAsked, requests.PushRequested)
 """What inbox-api publishes on `spacehub.deliveries`."""
 
 BY_TYPE = MappingProxyType({TYPE_PREFIX + model.type: model for model in (*FACTS, *REQUESTS)})

@@ -1,4 +1,4 @@
-"""What inbox-api asks the senders for, on `spacehub.deliveries`: one request per delivery, ready to send."""
+"""What inbox-api asks the senders for, on `spacehub.deliveries`: to send a delivery, or to tell its end once more."""
 
 from typing import Annotated, ClassVar
 from uuid import UUID
@@ -7,6 +7,10 @@ from pydantic import Field
 
 from spacehub.events.facts import Fact
 from spacehub.events.values import Moment
+
+
+def _to_the_sender(channel: str, *, critical: bool) -> str:
+    return f"{channel}.{'critical' if critical else 'standard'}"
 
 
 class _DeliveryRequested(Fact):
@@ -27,7 +31,7 @@ class _DeliveryRequested(Fact):
 
     @property
     def routing_key(self) -> str:
-        return f"{self.type.removesuffix('.requested')}.{'critical' if self.critical else 'standard'}"
+        return _to_the_sender(self.type.removesuffix(".requested"), critical=self.critical)
 
 
 class SmsRequested(_DeliveryRequested):
@@ -37,6 +41,21 @@ class SmsRequested(_DeliveryRequested):
     sms_id: UUID
     phone: Annotated[str, Field(repr=False)]
     text: Annotated[str, Field(repr=False)]
+
+
+class SmsEndAsked(Fact):
+    """How did the SMS `sms_id` end? Its end, if it has one, is told once more under the same id; else nothing is.
+
+    Asked in place of a request that was never kept, because its text is a secret.
+    """
+
+    type: ClassVar[str] = "sms.end_asked"
+    sms_id: UUID
+    critical: bool
+
+    @property
+    def routing_key(self) -> str:
+        return _to_the_sender("sms", critical=self.critical)
 
 
 class PushRequested(_DeliveryRequested):

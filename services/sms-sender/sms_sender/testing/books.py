@@ -32,6 +32,10 @@ class Book(Protocol):
         """What the ledger published, in order."""
         ...
 
+    async def lose_events(self) -> None:
+        """What the ledger published is lost on its way."""
+        ...
+
     async def run_out(self, sms_id: UUID) -> None:
         """The lease has just ended."""
         ...
@@ -56,6 +60,9 @@ class MemoryBook:
 
     async def events(self) -> list[Event]:
         return self.ledger.events
+
+    async def lose_events(self) -> None:
+        self.ledger.messages.clear()
 
     async def run_out(self, sms_id: UUID) -> None:
         self.ledger.rows[sms_id].lease_until = datetime.now(UTC) - A_MOMENT
@@ -82,6 +89,9 @@ class PostgresBook:
     async def events(self) -> list[Event]:
         rows = await self._pool.fetch("SELECT body FROM outbox ORDER BY id")
         return [read(row["body"], content_type=STRUCTURED, headers={}) for row in rows]
+
+    async def lose_events(self) -> None:
+        await self._pool.execute("DELETE FROM outbox")
 
     async def run_out(self, sms_id: UUID) -> None:
         await self._execute("lease_until = clock_timestamp() - $2::interval", sms_id, A_MOMENT)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 from spacehub.errors import NotNow
@@ -24,7 +24,7 @@ from sms_sender.attempts import (
     verdict_when_exhausted,
 )
 from sms_sender.marks import Mark
-from sms_sender.outcomes import LEASE_RAN_OUT, Outcome, event_of
+from sms_sender.outcomes import LEASE_RAN_OUT, Outcome, Status, event_of
 
 LEASE = timedelta(seconds=20)
 
@@ -101,6 +101,12 @@ class FakeLedger:
         except NotNow:
             return
 
+    async def tell(self, sms_id: UUID) -> None:
+        self._fail("tell")
+        row = self.rows.get(sms_id)
+        if row is not None and row.settled_at is not None:
+            self._tell(row, Outcome(cast(Status, row.status), row.reason, row.message_id), at=row.settled_at)
+
     def _fail(self, call: str) -> None:
         if self._failures.get(call):
             raise self._failures[call].pop(0)
@@ -161,6 +167,9 @@ class FakeLedger:
             self._lose(row)
         row.status, row.reason, row.message_id = outcome.status, outcome.reason, outcome.message_id
         row.lease_until, row.settled_at = None, now
+        self._tell(row, outcome, at=now)
+
+    def _tell(self, row: Row, outcome: Outcome, *, at: datetime) -> None:
         event = event_of(
             outcome,
             sms_id=row.sms_id,
@@ -170,7 +179,7 @@ class FakeLedger:
             attempts=row.attempts,
             duration_ms=row.duration_ms,
             history=row.attempt_log,
-            at=now,
+            at=at,
         )
         self.messages[event.id] = write(event)
 
