@@ -34,12 +34,16 @@ TIERS: Mapping[str, timedelta] = {
 
 @dataclass(frozen=True, slots=True)
 class WorkQueue:
-    """A queue that a service consumes, with the routing keys bound to it; its tiers and dead letters go with it."""
+    """A queue that a service consumes, with the routing keys bound to it; its tiers and dead letters go with it.
+
+    `in_order`: the broker delivers to one consumer at a time, the others stand by to take over.
+    """
 
     name: str
     keys: tuple[str, ...]
     exchange: str = EVENTS_EXCHANGE
     takes_unrouted: bool = False
+    in_order: bool = False
     tiers: Mapping[str, timedelta] = field(default_factory=lambda: TIERS, hash=False)
 
     @property
@@ -82,6 +86,7 @@ WORK_QUEUES: tuple[WorkQueue, ...] = (
             "retention.due",
         ),
         takes_unrouted=True,
+        in_order=True,
     ),
     WorkQueue(
         "inbox-api.outcomes",
@@ -124,7 +129,8 @@ def queues(works: Iterable[WorkQueue] = WORK_QUEUES) -> Iterator[Queue]:
     for work in works:
         yield Queue(work.dead, {"x-message-ttl": _milliseconds(DEAD_LETTERS_KEPT), "x-delivery-limit": LOOKED_AT_OFTEN})
         yield Queue(work.parking, {"x-delivery-limit": LOOKED_AT_OFTEN})
-        yield Queue(work.name, {"x-delivery-limit": DELIVERY_LIMIT, **_dead_lettered_to(work.parking)})
+        in_order = {"x-single-active-consumer": True} if work.in_order else {}
+        yield Queue(work.name, {"x-delivery-limit": DELIVERY_LIMIT, **in_order, **_dead_lettered_to(work.parking)})
         for name, delay in work.tiers.items():
             yield Queue(work.tier(name), {"x-message-ttl": _milliseconds(delay), **_dead_lettered_to(work.name)})
 

@@ -98,6 +98,14 @@ async def test_every_queue_is_safe(laid: Mapping[str, Any]) -> None:
             assert arguments["x-delivery-limit"] > 10_000, name
 
 
+async def test_events_of_one_user_are_taken_in_in_their_order_by_one_consumer_at_a_time(
+    laid: Mapping[str, Any],
+) -> None:
+    in_order = {name for name, queue in laid.items() if queue["arguments"].get("x-single-active-consumer")}
+
+    assert in_order == {"inbox-api.standard"}
+
+
 async def test_names_follow_the_agreement(laid: Mapping[str, Any]) -> None:
     ours = {f"{work.name}{end}" for work in WORK_QUEUES for end in ("", ".dead", ".parking")}
     tiers = {f"{work.name}.retry.{tier}" for work in WORK_QUEUES for tier in ("5s", "30s", "2m", "10m", "1h")}

@@ -98,10 +98,13 @@ def _deeds(settings: Settings, pool: "asyncpg.Pool[asyncpg.Record]") -> Deeds:
 
 
 def _sizes(settings: Settings) -> Mapping[Queue, tuple[int, int]]:
-    """Of each queue: the batch, in events, and how many batches at the same time."""
+    """Of each queue: the batch, in events, and how many batches at the same time.
+
+    Standard events are taken in one after the other: a user's new number counts for the bill told right after it.
+    """
     return {
         Queue.CRITICAL: (settings.critical_batch, settings.critical_workers),
-        Queue.STANDARD: (settings.standard_batch, settings.standard_workers),
+        Queue.STANDARD: (settings.standard_batch, 1),
         Queue.OUTCOMES: (settings.outcomes_batch, 1),
     }
 

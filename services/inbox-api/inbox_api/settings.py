@@ -25,7 +25,6 @@ class Settings(ServiceSettings):
     phone_key: Annotated[SecretStr, Field(min_length=16)]
     seal_key: Annotated[SecretStr, Field(min_length=16)]
     standard_batch: Annotated[int, Field(gt=0, le=1000)] = 200
-    standard_workers: Annotated[int, Field(gt=0, le=16)] = 2
     critical_batch: Annotated[int, Field(gt=0, le=1000)] = 20
     critical_workers: Annotated[int, Field(gt=0, le=16)] = 4
     outcomes_batch: Annotated[int, Field(gt=0, le=1000)] = 200

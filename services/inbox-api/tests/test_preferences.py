@@ -73,6 +73,7 @@ async def test_of_language_the_last_word_counts(
 ) -> None:
     update = event(UserUpdated(user_id=BAT, locale="mn"), at=None if at is None else NOON + at)
     call = bat.put(PREFERENCES, json={**ALL, "locale": "en"})
+    await inbox.takes(event(UserUpdated(user_id=BAT, locale="mn"), at=NOON - 2 * MINUTE))
 
     if said.startswith("before"):
         await inbox.takes(update)

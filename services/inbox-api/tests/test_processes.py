@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 from inbox_api.settings import Settings
@@ -13,7 +14,7 @@ from pydantic import ValidationError
 from spacehub import dead_letters
 from spacehub.events import envelope, facts
 from spacehub.events.catalogue import EVENTS_EXCHANGE
-from spacehub.events.facts import Recipient
+from spacehub.events.facts import Recipient, UserUpdated
 from spacehub.rabbit import Outgoing
 from spacehub.testing.waiting import eventually
 
@@ -49,6 +50,24 @@ async def test_process_for_one_queue_leaves_the_others_alone(house: House) -> No
     await house.takes_in(event(otp(), id="otp"))
     assert await house.inbox.rows("SELECT event_id FROM events") == [{"event_id": "otp"}]
     assert await house.broker.count("inbox-api.standard") == 1
+
+
+async def test_what_is_told_of_users_counts_for_the_event_right_after_it_however_many_consume(house: House) -> None:
+    consumers = house.start("consume standard"), house.start("consume standard")
+    await eventually(partial(_consumers, house, len(consumers)))
+    people = [uuid4() for _ in range(300)]
+
+    for person in people:
+        update = event(UserUpdated(user_id=person, phone="99112233"))
+        receipt = event(payment(str(person), Recipient(user_id=person)), id=str(person))
+        await house.publish(update)
+        await house.publish(receipt)
+        if person == people[150]:
+            consumers[0].kill()
+
+    await house.takes_in(*(event(payment(), id=str(person)) for person in people))
+    assert await house.inbox.rows("SELECT count(*) FROM deliveries WHERE channel = 'sms'") == [{"count": 300}]
+    assert await house.inbox.rows("SELECT user_id FROM deliveries WHERE reason = 'no_phone'") == []
 
 
 async def test_outcome_of_the_sender_ends_the_delivery(house: House) -> None:
@@ -211,7 +230,7 @@ async def test_row_written_by_one_process_is_heard_on_a_stream_of_another_which_
 
 
 async def test_word_to_prune_is_carried_out_between_other_events(house: House) -> None:
-    house.start("consume", INBOX_API_STANDARD_WORKERS="1")
+    house.start("consume")
     await house.publish(event(announcement(channels={"inbox"}), id="old"))
     await house.takes_in(event(otp(), id="old"))
     await house.inbox.rows("UPDATE events SET received_at = now() - interval '40 days'")
@@ -244,6 +263,10 @@ async def _is_forgotten(house: House, event_id: str) -> bool:
 
 async def _letters(house: House, count: int) -> bool:
     return (await dead_letters.counts(house.broker.url))["inbox-api.standard.dead"] == count
+
+
+async def _consumers(house: House, count: int) -> bool:
+    return await house.broker.consumers("inbox-api.standard") == count
 
 
 async def _events(house: House, count: int) -> bool:

@@ -5,9 +5,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import aiormq
+import httpx
 from aiormq.abc import DeliveredMessage
 from pamqp.commands import Basic
 
@@ -53,6 +55,12 @@ class Broker:
     async def count(self, queue: str) -> int:
         """How many messages wait in `queue`, not counting those in somebody's hands."""
         return (await self.channel.queue_declare(queue, passive=True)).message_count or 0
+
+    async def consumers(self, queue: str) -> int:
+        """How many consumers `queue` has, those that stand by among them; about a second old."""
+        async with httpx.AsyncClient(base_url=self.management_url) as client:
+            everyone = (await client.get(f"/api/consumers{urlsplit(self.url).path}")).raise_for_status().json()
+        return sum(consumer["queue"]["name"] == queue for consumer in everyone)
 
     async def holds(self, queue: str, count: int = 1) -> None:
         """Wait until so many messages wait in `queue`."""
