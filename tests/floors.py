@@ -78,6 +78,7 @@ ROOMS: dict[str, dict[str, str]] = {
         "lanes": OUTSIDE,
         "pacing": OUTSIDE,
         "rows": OUTSIDE,
+        "standing": OUTSIDE,
         "testing": OUTSIDE,
         "account": THING,
         "attempts": THING,

@@ -38,6 +38,7 @@ PROCESSES = (
     "inbox-api consume critical",
     "inbox-api forward",
     "sms-sender consume",
+    "sms-sender consume critical",
     "sms-sender forward",
     "push-sender consume",
     "devices-api serve",
@@ -62,8 +63,8 @@ KILLS = [
 KILLS += [
     Experiment(
         "kill in mid-call",
-        "kill -9 of `sms-sender consume` while the gateway has texts and has not answered",
-        faults.killed_in_mid_call("sms-sender consume", 1500),
+        "kill -9 of both senders of SMS while the gateway has texts and has not answered",
+        faults.killed_in_mid_call("sms-sender consume", "sms-sender consume critical", latency_ms=1500),
         load=Load(seed=28),
         allowed=IN_DOUBT,
         short=True,

@@ -27,22 +27,22 @@ Fault = Callable[[World, Offering], Awaitable[str]]
 """Called when a third of the load is confirmed; when it returns, the fault is over."""
 
 
-def killed(name: str) -> Fault:
-    """kill -9 of one process; the launcher starts it again."""
+def killed(*names: str) -> Fault:
+    """kill -9 of these processes at once; the launcher starts them again."""
 
     async def fault(world: World, _: Offering) -> str:
         began = monotonic()
-        program = world.system.programs[name]
-        before = program.pid
-        await asyncio.to_thread(program.kill)
-        await _back(world, name, before)
+        programs = {name: world.system.programs[name] for name in names}
+        before = {name: program.pid for name, program in programs.items()}
+        await asyncio.gather(*(asyncio.to_thread(program.kill) for program in programs.values()))
+        await asyncio.gather(*(_back(world, name, before[name]) for name in names))
         return f"ready again after {monotonic() - began:.1f} s"
 
     return fault
 
 
-def killed_in_mid_call(name: str, latency_ms: int) -> Fault:
-    """kill -9 of a sender while the gateway has its texts and has not answered yet."""
+def killed_in_mid_call(*names: str, latency_ms: int) -> Fault:
+    """kill -9 of senders while the gateway has their texts and has not answered yet."""
 
     async def fault(world: World, offering: Offering) -> str:
         await world.behave(latency_ms=latency_ms)
@@ -52,7 +52,7 @@ def killed_in_mid_call(name: str, latency_ms: int) -> Fault:
             return len(await world.texts()) > before + 5
 
         await eventually(some_are_out, because="texts should be under way")
-        told = await killed(name)(world, offering)
+        told = await killed(*names)(world, offering)
         await world.behave()
         return f"at least 6 texts in mid-call; {told}"
 

@@ -71,7 +71,9 @@ def _sms_sender(around: Surroundings) -> Part:
         urls["sms_simulator_url"] = f"http://127.0.0.1:{simulator.port}"
         told |= {"SMS_SENDER_GATEWAY_URL": f"{urls['sms_simulator_url']}/sms", "SMS_SENDER_GATEWAY_FROM": SMS_NUMBER}
         told |= {f"SMS_SENDER_GATEWAY_{name}": value for name, value in login.items()}
-    processes += [_verb(f"sms-sender {verb}", told, around) for verb in ("consume", "forward")]
+    # Codes have a process of their own here too: a thousand bills a second leave an interpreter little time.
+    processes.append(_verb("sms-sender consume", told, around, "standard", "facts"))
+    processes += [_verb(f"sms-sender {verb}", told, around) for verb in ("consume critical", "forward")]
     return Part(tuple(processes), migrations=(_verb("sms-sender migrate", told, around),), urls=urls)
 
 

@@ -1,7 +1,7 @@
 """The lanes to the carrier: when a message may go, and what the carrier's answers mean for those behind it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from time import monotonic
@@ -48,7 +48,7 @@ class Pace(Protocol):
 
 
 class Lane:
-    """One lane. It rests when the carrier fails to answer; `account_refused` is told what concerns both lanes."""
+    """One lane. It rests when the carrier fails to answer; `account_refused` is told what concerns all lanes."""
 
     def __init__(
         self,
@@ -101,6 +101,8 @@ class Lane:
 
     def rest(self, refusal: RateLimited | CredentialsRefused) -> None:
         """Rest because the carrier refuses the account; as long as it asked for, if it did."""
+        if isinstance(refusal, CredentialsRefused):
+            _REFUSED.set(1)
         waits_less = isinstance(refusal, RateLimited) and self.name == "critical"
         longest = CRITICAL_WAITS if waits_less else LONGEST_REST
         wish = refusal.retry_in if refusal.retry_in and refusal.retry_in >= NO_WAIT else None
@@ -220,27 +222,3 @@ class Passage:
 
     def _count(self, answer: object) -> None:
         _ANSWERS.labels(self._lane.name, type(answer).__name__).inc()
-
-
-def lanes(
-    gateways: Mapping[LaneName, Gateway], *, paces: Mapping[LaneName, Pace] | None = None
-) -> Mapping[LaneName, Lane]:
-    """The lanes of one account: what the carrier says of the account rests all of them."""
-
-    def account_refused(refusal: RateLimited | CredentialsRefused) -> None:
-        if isinstance(refusal, CredentialsRefused):
-            _REFUSED.set(1)
-        for lane in both.values():
-            lane.rest(refusal)
-
-    both = {
-        name: Lane(
-            name,
-            gateway=gateway,
-            breaker=Breaker(name),
-            account_refused=account_refused,
-            pace=paces[name] if paces else None,
-        )
-        for name, gateway in gateways.items()
-    }
-    return both

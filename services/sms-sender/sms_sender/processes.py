@@ -19,7 +19,7 @@ from sms_sender.account import Account
 from sms_sender.consumers import Queue, facts, sms_requests
 from sms_sender.facts_store import FactsStore
 from sms_sender.gateway import Gateway, open_gateway
-from sms_sender.lanes import Lane, lanes
+from sms_sender.lanes import Lane
 from sms_sender.learning import learn
 from sms_sender.ledger import Ledger
 from sms_sender.leftovers import Leftovers
@@ -27,6 +27,7 @@ from sms_sender.pacing import Pace
 from sms_sender.replies import load_grammar
 from sms_sender.sending import give_up, send_in_turn
 from sms_sender.settings import Settings
+from sms_sender.standing import Standing
 from sms_sender.sweeping import sweeping
 
 if TYPE_CHECKING:
@@ -53,13 +54,13 @@ async def consume(settings: Settings, queues: Collection[Queue]) -> None:
         for queue, way in ways.items():
             checks[f"database {queue}"] = partial(database.answers, way.pool)
             checks[f"broker {queue}"] = way.publisher.answers
-        gateways, rate = {}, settings.gateway_rate
+        standing = Standing(database_url=settings.database_url.get_secret_value())
         for name, workers in _workers(settings).items():
             if name in ways:
-                gateways[name] = await stack.enter_async_context(_gateway(settings, connections=workers))
-        paces = {name: Pace(ways[Queue(name)].pool, rate=rate) for name in gateways} if rate else None
-        for name, lane in lanes(gateways, paces=paces).items():
-            tasks |= _sending(name, lane, settings, ways[Queue(name)])
+                gateway = await stack.enter_async_context(_gateway(settings, connections=workers))
+                pace = Pace(ways[Queue(name)].pool, rate=settings.gateway_rate) if settings.gateway_rate else None
+                lane = standing.add(name, gateway, pace=pace)
+                tasks |= {**_sending(name, lane, settings, ways[Queue(name)]), "account": standing.keep}
         if Queue.FACTS in ways:
             tasks |= _housekeeping(settings, ways[Queue.FACTS])
         await running.run({**tasks, "health": _health(settings, checks)})
