@@ -18,10 +18,11 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from spacehub import database, outbox
+from spacehub.confirming import Confirm, Outgoing
 from spacehub.errors import Away
 from spacehub.health import Check
 from spacehub.outbox import Lane
-from spacehub.rabbit import Confirm, Outgoing, Publisher
+from spacehub.rabbit import Publisher
 from spacehub.running import Backoff, Task, happens
 from spacehub.settings import ServiceSettings
 

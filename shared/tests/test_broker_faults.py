@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 from spacehub import outbox
+from spacehub.confirming import Confirm, Outgoing
 from spacehub.consuming.subscription import Subscription, consuming, one_by_one
 from spacehub.errors import Away
 from spacehub.events.envelope import Event, write
 from spacehub.events.facts import BillCancelled
 from spacehub.forwarder import forwarding
 from spacehub.outbox import OutboxRow
-from spacehub.rabbit import Confirm, Outgoing, Publisher
+from spacehub.rabbit import Publisher
 from spacehub.running import DRAIN
 from spacehub.testing.broker import Broker, broker_at
 from spacehub.testing.subscribed import Handled, at_work, put_events

@@ -10,10 +10,11 @@ from uuid import uuid4
 import pytest
 from prometheus_client import REGISTRY
 from spacehub import database, outbox
+from spacehub.confirming import Confirm, Outgoing
 from spacehub.errors import Away
 from spacehub.forwarder import Forwarded, Publishing, forward, forwarding, watching
 from spacehub.outbox import Lane, OutboxRow
-from spacehub.rabbit import Confirm, Outgoing, Publisher
+from spacehub.rabbit import Publisher
 from spacehub.running import Task
 from spacehub.testing.broker import Broker, headers_of, ids_of
 from spacehub.testing.proxy import proxy_to

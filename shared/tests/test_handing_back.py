@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from aiormq.abc import DeliveredMessage
 from spacehub import rabbit, topology
+from spacehub.confirming import Outgoing
 from spacehub.consuming import letters
 from spacehub.consuming.handing_back import HandedBack, Unfinished, handed_back
 from spacehub.consuming.settling import read
@@ -18,7 +19,7 @@ from spacehub.errors import NotNow, PermanentFailure, TemporaryFailure
 from spacehub.events.catalogue import DELIVERIES_EXCHANGE
 from spacehub.events.envelope import Event, write
 from spacehub.events.requests import PushRequested
-from spacehub.rabbit import Outgoing, Publisher
+from spacehub.rabbit import Publisher
 from spacehub.testing.waiting import eventually
 from spacehub.topology import BY_NAME
 from spacehub_dev.provisioning.fresh import Vhost

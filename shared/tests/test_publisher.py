@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from spacehub.confirming import Confirm, Outgoing
 from spacehub.errors import Away
-from spacehub.rabbit import Confirm, Outgoing, Publisher
+from spacehub.rabbit import Publisher
 from spacehub.testing.broker import Broker
 from spacehub.testing.proxy import Proxy, proxy_to
 from spacehub.testing.waiting import eventually
@@ -79,6 +80,25 @@ async def test_each_message_of_a_batch_gets_its_own_answer(broker: Broker, publi
     acked, returned, refused = Confirm.ACKED, Confirm.RETURNED, Confirm.REFUSED
     assert confirms == [acked, returned, refused, refused, acked, refused, acked]
     assert [message.header.properties.message_id for message in await broker.take(queue)] == ["m-1", "m-5", "m-7"]
+
+
+async def test_every_answer_finds_its_message_among_a_thousand(broker: Broker, publisher: Publisher) -> None:
+    queue = await broker.plain_queue()
+    lost = set(range(0, 1000, 7))
+    targets = ["no-such-queue" if number in lost else queue for number in range(1000)]
+
+    confirms = await publisher.publish(
+        [outgoing(target, message_id=f"m-{number}") for number, target in enumerate(targets)], within=60
+    )
+
+    assert {number for number, confirm in enumerate(confirms) if confirm is Confirm.RETURNED} == lost
+    assert confirms.count(Confirm.ACKED) == await broker.count(queue) == 1000 - len(lost)
+
+
+async def test_copies_that_no_queue_takes_are_all_returned(publisher: Publisher) -> None:
+    confirms = await publisher.publish([outgoing("no-such-queue", message_id="same")] * 3)
+
+    assert confirms == [Confirm.RETURNED] * 3
 
 
 @pytest.mark.parametrize("lost_one", [0, 1, 2])
@@ -162,6 +182,22 @@ async def test_silence_of_the_network_is_given_up_after_the_deadline_and_told_as
             confirms = await publisher.publish([outgoing(queue)] * 3, within=0.2)
         proxy.unblock()
         await eventually(lambda: _published(publisher, outgoing(queue)))
+        await publisher.close()
+
+    assert confirms == [Confirm.UNCERTAIN] * 3
+
+
+async def test_lost_connection_ends_the_waiting_long_before_the_deadline(broker: Broker) -> None:
+    queue = await broker.plain_queue()
+
+    async with proxy_to(broker.url) as proxy:
+        publisher = await _connected(proxy, queue)
+        proxy.block()
+        publishing = asyncio.create_task(publisher.publish([outgoing(queue)] * 3, within=600))
+        await asyncio.sleep(0)
+        await proxy.cut()
+        async with asyncio.timeout(60):
+            confirms = await publishing
         await publisher.close()
 
     assert confirms == [Confirm.UNCERTAIN] * 3

@@ -12,8 +12,9 @@ import pytest
 from spacehub import rabbit, topology
 from spacehub.cli.main import app
 from spacehub.cli.topology import keeping
+from spacehub.confirming import Confirm, Outgoing
 from spacehub.events.catalogue import DELIVERIES_EXCHANGE, EVENTS_EXCHANGE, FACTS, REQUESTS
-from spacehub.rabbit import Confirm, Outgoing, Publisher
+from spacehub.rabbit import Publisher
 from spacehub.testing.broker import Broker, broker_at
 from spacehub.testing.proxy import Proxy, proxy_to
 from spacehub.testing.waiting import eventually

@@ -16,10 +16,11 @@ import httpx
 import pytest
 from spacehub import rabbit, topology
 from spacehub.auth.signing import Signer
+from spacehub.confirming import Confirm, Outgoing
 from spacehub.events.catalogue import EVENTS_EXCHANGE
 from spacehub.events.envelope import Event, write
 from spacehub.events.facts import DeviceDied, DevicesPruneDue, Fact, UserDeleted
-from spacehub.rabbit import Confirm, Outgoing, Publisher
+from spacehub.rabbit import Publisher
 from spacehub.testing.waiting import eventually
 from spacehub_dev.keys import AUDIENCE, ISSUER, development_keys
 from spacehub_dev.provisioning.fresh import Vhost

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spacehub import topology
+from spacehub.confirming import Confirm, Outgoing
 from spacehub.events import envelope
 from spacehub.events.catalogue import EVENTS_EXCHANGE
-from spacehub.rabbit import Confirm, Outgoing
 from spacehub.testing.waiting import eventually
 from spacehub_dev.provisioning.ports import listening, reserve_port
 from spacehub_dev.provisioning.program import Program

@@ -12,10 +12,10 @@ from inbox_api.settings import Settings
 from inbox_api.testing import BAT, announcement, bill, event, otp, payment
 from pydantic import ValidationError
 from spacehub import dead_letters
+from spacehub.confirming import Outgoing
 from spacehub.events import envelope, facts
 from spacehub.events.catalogue import EVENTS_EXCHANGE
 from spacehub.events.facts import Recipient, UserUpdated
-from spacehub.rabbit import Outgoing
 from spacehub.testing.waiting import eventually
 
 from .conftest import ISSUING

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+from spacehub.confirming import Confirm, Outgoing
 from spacehub.errors import Away
 from spacehub.events.catalogue import EVENTS_EXCHANGE
 from spacehub.events.envelope import Event, write
-from spacehub.rabbit import Confirm, Outgoing, Publisher
+from spacehub.rabbit import Publisher
 
 MOST = 500
 """Messages published together; more would make one of them wait long for its confirm."""

@@ -19,12 +19,13 @@ from push_sender.device import Device
 from pydantic import SecretStr
 from spacehub import topology
 from spacehub.auth.shared_secret import shared_secret
+from spacehub.confirming import Confirm, Outgoing
 from spacehub.consuming import letters
 from spacehub.consuming.subscription import consuming
 from spacehub.events.catalogue import DELIVERIES_EXCHANGE, EVENTS_EXCHANGE
 from spacehub.events.envelope import Event, read, write
 from spacehub.events.requests import PushRequested
-from spacehub.rabbit import Confirm, Outgoing, Publisher
+from spacehub.rabbit import Publisher
 from spacehub.testing.serving import served
 from spacehub.testing.waiting import eventually
 from spacehub_dev.provisioning.ports import release_port, reserve_port

@@ -14,10 +14,10 @@ from devices_api.registry import Registry
 from push_sender.device import Device
 from push_sender.testing import BOLD, SARAA, devices, push_request
 from spacehub import database, dead_letters, migrating
+from spacehub.confirming import Outgoing
 from spacehub.events.catalogue import DELIVERIES_EXCHANGE
 from spacehub.events.envelope import Event, write
 from spacehub.events.facts import BillCancelled
-from spacehub.rabbit import Outgoing
 from spacehub.testing.waiting import eventually
 from spacehub_dev.provisioning.fresh import MakeDatabase
 

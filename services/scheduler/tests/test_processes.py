@@ -17,10 +17,11 @@ from scheduler.database_clock import DatabaseClock
 from scheduler.testing import TENANT, issued, paid, signed, told
 from scheduler.timetable import Timetable
 from spacehub import topology
+from spacehub.confirming import Confirm, Outgoing
 from spacehub.events import envelope, facts
 from spacehub.events.catalogue import EVENTS_EXCHANGE
 from spacehub.events.envelope import Event
-from spacehub.rabbit import Confirm, Outgoing, Publisher
+from spacehub.rabbit import Publisher
 from spacehub.testing.waiting import eventually
 from spacehub_dev.provisioning.fresh import Vhost
 from typer.testing import CliRunner

@@ -20,9 +20,10 @@ from sms_sender.app import MIGRATIONS
 from sms_sender.ledger import Ledger
 from sms_sender.testing.books import Book, MemoryBook, PostgresBook
 from spacehub import database, dead_letters, migrating, topology
+from spacehub.confirming import Confirm, Outgoing
 from spacehub.events.catalogue import DELIVERIES_EXCHANGE, EVENTS_EXCHANGE
 from spacehub.events.envelope import Event, write
-from spacehub.rabbit import Confirm, Outgoing, Publisher
+from spacehub.rabbit import Publisher
 from spacehub.testing.waiting import eventually
 from spacehub_dev.provisioning.fresh import MakeDatabase, drop_vhost, make_vhost
 from spacehub_dev.provisioning.ports import release_port, reserve_port

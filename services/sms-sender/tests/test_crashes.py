@@ -19,10 +19,11 @@ from sms_sender.fates import Accepted, CredentialsRefused, GatewayUnavailable, N
 from sms_sender.sending import give_up, send_sms
 from sms_sender.testing.memory import FakeLedger
 from sms_sender.testing.requests import bill, otp
+from spacehub.confirming import Confirm, Outgoing
 from spacehub.consuming.settling import settle
 from spacehub.events.envelope import STRUCTURED, Event, read, write
 from spacehub.events.requests import SmsRequested
-from spacehub.rabbit import Confirm, Outgoing, Publisher
+from spacehub.rabbit import Publisher
 
 DEADLINE = timedelta(seconds=10)
 WORKERS = 3

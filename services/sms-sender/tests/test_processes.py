@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import aio_pika
 from sms_sender.testing.requests import bill, numbered, otp
 from spacehub import dead_letters, topology
+from spacehub.confirming import Outgoing
 from spacehub.consuming import letters
 from spacehub.events.catalogue import DELIVERIES_EXCHANGE, EVENTS_EXCHANGE
 from spacehub.events.envelope import Event, write
 from spacehub.events.requests import SmsEndAsked
-from spacehub.rabbit import Outgoing
 from spacehub.testing.waiting import eventually
 
 if TYPE_CHECKING:

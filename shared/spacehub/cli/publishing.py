@@ -10,10 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from spacehub.cli.connecting import AmqpUrl, broker_url
+from spacehub.confirming import Confirm, Outgoing
 from spacehub.errors import Away, Unreadable
 from spacehub.events import envelope
 from spacehub.events.catalogue import EVENTS_EXCHANGE
-from spacehub.rabbit import Confirm, Outgoing, Publisher
+from spacehub.rabbit import Publisher
 
 Files = Annotated[list[Path], typer.Argument(help="JSON files: one CloudEvent or a list of them each; - is stdin.")]
 

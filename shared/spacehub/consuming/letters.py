@@ -9,8 +9,8 @@ from typing import Any
 from aiormq.abc import DeliveredMessage
 from pamqp import encode
 
+from spacehub.confirming import Outgoing
 from spacehub.events.envelope import Message
-from spacehub.rabbit import Outgoing
 from spacehub.topology import WorkQueue
 
 ATTEMPTS = "x-attempts"

@@ -15,13 +15,14 @@ import structlog
 from aiormq.abc import DeliveredMessage
 from prometheus_client import Counter, Gauge, Histogram
 
+from spacehub.confirming import Confirm, Outgoing
 from spacehub.consuming import letters
 from spacehub.consuming.fates import Dead, fate_of
 from spacehub.consuming.handing_back import HandedBack, Unfinished, handed_back
 from spacehub.errors import Away, NotNow, Unreadable
 from spacehub.events import envelope
 from spacehub.events.envelope import Event
-from spacehub.rabbit import Confirm, Outgoing, Publisher
+from spacehub.rabbit import Publisher
 from spacehub.running import Backoff, being_cancelled
 from spacehub.topology import WorkQueue
 

@@ -5,8 +5,9 @@ import sys
 from collections.abc import Sequence
 
 from spacehub import running
+from spacehub.confirming import Confirm, Outgoing
 from spacehub.forwarder import forwarding
-from spacehub.rabbit import Confirm, Outgoing, Publisher
+from spacehub.rabbit import Publisher
 
 
 class HangsAfterPublishing:
