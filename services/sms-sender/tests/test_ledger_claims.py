@@ -10,7 +10,7 @@ from sms_sender.outcomes import LEASE_RAN_OUT, RETRIES_EXHAUSTED, WITHDRAWN
 from sms_sender.testing.books import Book
 from sms_sender.testing.requests import bill, otp
 from spacehub.errors import NotNow
-from spacehub.events.facts import SmsBlocked, SmsExpired, SmsFailed, SmsUnknown
+from spacehub.events.facts import SmsAttempt, SmsBlocked, SmsExpired, SmsFailed, SmsUnknown
 from spacehub.events.requests import SmsRequested
 
 TOOK = timedelta(milliseconds=120)
@@ -106,7 +106,13 @@ async def test_a_bill_whose_attempt_was_lost_is_unknown_and_never_sent_again(boo
     assert (row["status"], row["reason"], row["ambiguous"], row["attempts"]) == ("unknown", LEASE_RAN_OUT, 1, 1)
     assert [entry["outcome"] for entry in row["attempt_log"]] == ["unknown"]
     assert event.data == SmsUnknown(
-        sms_id=sms.sms_id, source_id=sms.source_id, reason=LEASE_RAN_OUT, segments=1, attempts=1, duration_ms=0
+        sms_id=sms.sms_id,
+        source_id=sms.source_id,
+        reason=LEASE_RAN_OUT,
+        segments=1,
+        attempts=1,
+        duration_ms=0,
+        history=(SmsAttempt(number=1, at=row["attempt_started_at"], outcome="unknown", reason=LEASE_RAN_OUT),),
     )
 
 
@@ -230,8 +236,16 @@ async def test_used_up_retries_end_as_failed(book: Book) -> None:
     row = await book.row(sms.sms_id)
     [event] = await book.events()
     assert (row["status"], row["reason"], row["attempts"]) == ("failed", RETRIES_EXHAUSTED, 1)
+    assert isinstance(event.data, SmsFailed)
+    assert [tried.outcome for tried in event.data.history] == ["unsent"]
     assert event.data == SmsFailed(
-        sms_id=sms.sms_id, source_id=sms.source_id, reason=RETRIES_EXHAUSTED, segments=1, attempts=1, duration_ms=120
+        sms_id=sms.sms_id,
+        source_id=sms.source_id,
+        reason=RETRIES_EXHAUSTED,
+        segments=1,
+        attempts=1,
+        duration_ms=120,
+        history=event.data.history,
     )
 
 
