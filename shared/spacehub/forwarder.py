@@ -6,6 +6,7 @@ a database connection and a broker connection each, so a critical row never wait
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -20,11 +21,13 @@ from prometheus_client import Counter, Gauge
 from spacehub import database, outbox
 from spacehub.confirming import Confirm, Outgoing
 from spacehub.errors import Away
+from spacehub.events.cause import trace_id_of, traceparent_in
 from spacehub.health import Check
 from spacehub.outbox import Lane
 from spacehub.rabbit import Publisher
 from spacehub.running import Backoff, Task, happens
 from spacehub.settings import ServiceSettings
+from spacehub.tracing import spans
 
 log = structlog.get_logger()
 
@@ -43,7 +46,8 @@ _OLDEST = Gauge("spacehub_outbox_oldest_seconds", "Age of the oldest outbox row 
 _WAITING = Gauge("spacehub_outbox_due_rows", "Outbox rows that are due", ["lane"])
 
 _TAKE = """
-SELECT id, message_id, exchange, routing_key, content_type, headers, body
+SELECT id, message_id, exchange, routing_key, content_type, headers, body,
+    extract(epoch FROM clock_timestamp() - available_at)::float AS waited
 FROM outbox WHERE lane = $1 AND available_at <= now()
 ORDER BY available_at, id LIMIT $2
 FOR UPDATE SKIP LOCKED"""
@@ -78,7 +82,9 @@ async def forward(connection: Any, *, lane: Lane, publisher: Publishing, batch: 
         rows = await connection.fetch(_TAKE, lane, batch)
         if not rows:
             return Forwarded(0, 0, 0, 0)
-        confirms = await publisher.publish([_outgoing(row) for row in rows], within=GIVE_UP)
+        began = time.time_ns()
+        messages = [_outgoing(row) for row in rows]
+        confirms = await publisher.publish(messages, within=GIVE_UP)
         ended: dict[Confirm, list[int]] = {confirm: [] for confirm in Confirm}
         for row, confirm in zip(rows, confirms, strict=True):
             ended[confirm].append(row["id"])
@@ -90,9 +96,17 @@ async def forward(connection: Any, *, lane: Lane, publisher: Publishing, batch: 
             await connection.execute(_PUSH_BACK, refused, ASIDE, 0)
     for confirm, ids in ended.items():
         _FORWARDED.labels(lane, confirm.value).inc(len(ids))
-    for row, confirm in zip(rows, confirms, strict=True):
+    for message, confirm in zip(messages, confirms, strict=True):
         if confirm is Confirm.RETURNED:
-            log.error("unroutable", exchange=row["exchange"], routing_key=row["routing_key"], id=row["message_id"])
+            log.error(
+                "unroutable",
+                exchange=message.exchange,
+                routing_key=message.routing_key,
+                event_id=message.message_id,
+                trace_id=trace_id_of(traceparent_in(message.body)),
+            )
+    if spans.are_recorded():
+        _trace(lane, rows, messages, confirms, began)
     if refused:
         log.error("refused", lane=lane, rows=len(refused))
     if ended[Confirm.UNCERTAIN]:
@@ -183,6 +197,18 @@ async def _measure(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
     for lane in POLL:
         _WAITING.labels(lane).set(due[lane]["waiting"] if lane in due else 0)
         _OLDEST.labels(lane).set(due[lane]["oldest"] if lane in due else 0)
+
+
+def _trace(
+    lane: Lane, rows: Sequence[Any], messages: Sequence[Outgoing], confirms: Sequence[Confirm], began: int
+) -> None:
+    """A span for each message that says which trace it belongs to."""
+    for row, message, confirm in zip(rows, messages, confirms, strict=True):
+        if (traceparent := traceparent_in(message.body)) is not None:
+            waited = round(row["waited"], 3)
+            spans.sent(
+                message, traceparent=traceparent, began=began, lane=lane, waited_seconds=waited, confirm=confirm.value
+            )
 
 
 def _outgoing(row: Any) -> Outgoing:

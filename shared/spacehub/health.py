@@ -8,6 +8,8 @@ import uvicorn
 from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from spacehub.tracing import spans
+
 Check = Callable[[], Awaitable[bool]]
 """Whether something the process needs answers now."""
 
@@ -48,6 +50,7 @@ def serving(
     """
 
     async def serve(stopping: asyncio.Event) -> None:
+        spans.attend(app)
         server = _Server(
             uvicorn.Config(
                 app,

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping
 import structlog
 from prometheus_client import Counter, Gauge
 
+from spacehub.tracing import spans
+
 log = structlog.get_logger()
 
 DRAIN = 20.0
@@ -36,6 +38,8 @@ async def run(tasks: Mapping[str, Task], *, drain: float = DRAIN) -> None:
         log.warning("drain_too_long", task=task.get_name())
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)
+    if spans.are_recorded():
+        await asyncio.to_thread(spans.finish)
     log.info("stopped")
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import typer
-from spacehub import database, health, migrating, running
+from spacehub import database, health, migrating, running, telemetry
 from spacehub.auth.settings import verifier
 from spacehub.auth.shared_secret import shared_secret
 from spacehub.consuming import subscription
@@ -15,7 +15,7 @@ from spacehub.health import Check
 from spacehub.http_api import LONGEST_HEAD
 from spacehub.rabbit import Publisher
 from spacehub.running import Task
-from spacehub.telemetry import configure_logs
+from spacehub.settings import TraceSettings
 
 from devices_api.consumers import device_events
 from devices_api.registry import Registry
@@ -90,5 +90,5 @@ def _health(settings: Settings, checks: Mapping[str, Check]) -> Task:
 
 def _settings(verb: str) -> Settings:
     settings = Settings()
-    configure_logs(f"devices-api {verb}", level=settings.log_level, to_terminal=settings.log_to_terminal)
+    telemetry.configure(f"devices-api {verb}", settings, TraceSettings())
     return settings

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 from spacehub import migrating, telemetry
-from spacehub.settings import ProcessSettings
+from spacehub.settings import ProcessSettings, TraceSettings
 
 from inbox_api import processes
 from inbox_api.consumers import Queue
@@ -26,7 +26,7 @@ app = typer.Typer(
 def serve() -> None:
     """Answer the calls of the app, and hold its streams."""
     settings = ApiSettings()
-    _log("serve", settings)
+    _tell("serve", settings)
     asyncio.run(processes.serve(settings))
 
 
@@ -36,7 +36,7 @@ def consume(
 ) -> None:
     """Consume the events of other domains and the outcomes of the senders."""
     settings = Settings()
-    _log("consume", settings)
+    _tell("consume", settings)
     asyncio.run(processes.consume(settings, queues or list(Queue)))
 
 
@@ -44,7 +44,7 @@ def consume(
 def forward() -> None:
     """Publish what the outbox holds, and ask again for what has had no end for long."""
     settings = Settings()
-    _log("forward", settings)
+    _tell("forward", settings)
     asyncio.run(processes.forward(settings))
 
 
@@ -52,9 +52,9 @@ def forward() -> None:
 def migrate() -> None:
     """Bring the database to the newest version."""
     settings = Settings()
-    _log("migrate", settings)
+    _tell("migrate", settings)
     migrating.upgrade(MIGRATIONS, settings.database_url.get_secret_value())
 
 
-def _log(verb: str, settings: ProcessSettings) -> None:
-    telemetry.configure_logs(f"inbox-api {verb}", level=settings.log_level, to_terminal=settings.log_to_terminal)
+def _tell(verb: str, settings: ProcessSettings) -> None:
+    telemetry.configure(f"inbox-api {verb}", settings, TraceSettings())

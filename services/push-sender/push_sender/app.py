@@ -11,6 +11,7 @@ from spacehub.consuming.parking import parking
 from spacehub.consuming.subscription import consuming
 from spacehub.outbox import Lane
 from spacehub.rabbit import Publisher
+from spacehub.settings import TraceSettings
 
 from push_sender import access, fcm
 from push_sender.consumers import push_requests
@@ -32,7 +33,7 @@ def commands() -> None:
 def consume() -> None:
     """Send what is asked for, until told to stop."""
     settings = Settings()
-    telemetry.configure_logs("push-sender consume", level=settings.log_level, to_terminal=settings.log_to_terminal)
+    telemetry.configure("push-sender consume", settings, TraceSettings())
     asyncio.run(_consume(settings))
 
 

@@ -14,6 +14,7 @@ import structlog
 from prometheus_client import Counter, Histogram
 from spacehub.breaker import Breaker
 from spacehub.retry_after import retry_after
+from spacehub.tracing import spans
 
 from push_sender.access import Access, NoAccess
 from push_sender.answers import Answer, read_answer
@@ -92,7 +93,7 @@ class Fcm:
         except NoAccess as closed:
             return Answer(Untried(closed.reason), stops="lane")
         try:
-            with _SECONDS.time():
+            with _SECONDS.time(), spans.within(send.traceparent):
                 status, body, retry_in = await self._post(send.letter.to(send.device), token)
         except TimeoutError:
             return Answer(Passing("timeout"))
@@ -140,6 +141,7 @@ async def connections(*, timeout: timedelta) -> AsyncIterator[aiohttp.ClientSess
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=timeout.total_seconds()),
         trust_env=False,
+        trace_configs=spans.of_calls(),
     ) as session:
         yield session
 

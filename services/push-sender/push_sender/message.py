@@ -26,10 +26,11 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """One letter to one device."""
+    """One letter to one device, on account of the request that `traceparent` tells."""
 
     letter: Letter
     device: Device
+    traceparent: str | None = None
 
 
 def letter_of(push: PushRequested, *, now: datetime) -> Letter:

@@ -112,7 +112,7 @@ class Pushing:
         resolved = await self._devices.resolve(sorted({push.user_id for push in alive}))
         devices = {push: _targets(push, resolved) for push in alive}
         letters = {push: letter_of(push, now=now) for push in alive}
-        sends = [Send(letters[push], device) for push in alive for device in devices[push]]
+        sends = [Send(letters[push], device, requests[push].traceparent) for push in alive for device in devices[push]]
         fates = iter(self._fuse.judged(await self._send(sends)))
         for push in alive:
             met = [(device, next(fates)) for device in devices[push]]

@@ -12,14 +12,14 @@ from typing import Annotated, Any
 import asyncpg
 import typer
 from pydantic import ValidationError
-from spacehub import database, forwarder, health, migrating, running
+from spacehub import database, forwarder, health, migrating, running, telemetry
 from spacehub.consuming import subscription
 from spacehub.errors import Away
 from spacehub.events.facts import DevicesPruneDue, RetentionDue
 from spacehub.quiet_hours import ULAANBAATAR
 from spacehub.rabbit import Publisher
 from spacehub.running import Task
-from spacehub.telemetry import configure_logs
+from spacehub.settings import TraceSettings
 
 from scheduler import slots
 from scheduler.arming import learn
@@ -153,7 +153,7 @@ def _settings(verb: str) -> Settings:
         for fault in wrong.errors(include_url=False, include_context=False, include_input=False):
             typer.echo(f"{_variable(fault['loc'])}: {fault['msg']}", err=True)
         raise typer.Exit(2) from None
-    configure_logs(f"scheduler {verb}", level=settings.log_level, to_terminal=settings.log_to_terminal)
+    telemetry.configure(f"scheduler {verb}", settings, TraceSettings())
     return settings
 
 

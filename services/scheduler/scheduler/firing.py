@@ -6,13 +6,15 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
+from uuid import UUID
 
 from spacehub import outbox
 from spacehub.events import envelope, facts
 from spacehub.events.catalogue import EVENTS_EXCHANGE
-from spacehub.events.envelope import Event
+from spacehub.events.envelope import Event, Message
 from spacehub.events.facts import Fact
 from spacehub.outbox import OutboxRow
+from spacehub.tracing import spans
 
 from scheduler.due_times import Clock
 from scheduler.slots import Schedule
@@ -105,8 +107,8 @@ async def fire_slots(now: datetime, *, timetable: Timetable, recurring: Sequence
         purpose, slot_at = each.fact.type, each.schedule.latest(now)
         async with timetable.firing() as hand:
             if await hand.claim_slot(purpose, slot_at, now=now):
-                event = Event(str(slot_id(purpose, slot_at)), SOURCE, each.fact, now)
-                await hand.write([outbox.row_of(envelope.write(event), exchange=EVENTS_EXCHANGE)])
+                message = _message(slot_id(purpose, slot_at), each.fact, now)
+                await hand.write([outbox.row_of(message, exchange=EVENTS_EXCHANGE)])
                 fired[purpose] += 1
     return fired
 
@@ -136,7 +138,11 @@ async def fire_timers(now: datetime, *, timetable: Timetable, rate: float) -> tu
 def _row(timer: Timer, now: datetime) -> OutboxRow:
     assert timer.deadline is not None
     fact = _FIRES[timer.key.purpose].model_validate(timer.data, strict=False)
-    event = Event(str(firing_id(timer.key, timer.deadline)), SOURCE, fact, now)
-    return outbox.row_of(
-        envelope.write(event), exchange=EVENTS_EXCHANGE, subject=timer.key.subject, user_id=timer.user_id
-    )
+    message = _message(firing_id(timer.key, timer.deadline), fact, now)
+    return outbox.row_of(message, exchange=EVENTS_EXCHANGE, subject=timer.key.subject, user_id=timer.user_id)
+
+
+def _message(number: UUID, fact: Fact, now: datetime) -> Message:
+    """The event on the wire. What it will cause is a trace of its own: the facts behind it are weeks old."""
+    with spans.span(f"fire {fact.type}", kind="producer", event_id=str(number)) as traceparent:
+        return envelope.write(Event(str(number), SOURCE, fact, now, traceparent))

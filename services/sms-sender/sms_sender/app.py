@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from spacehub import migrating
-from spacehub.telemetry import configure_logs
+from spacehub import migrating, telemetry
+from spacehub.settings import TraceSettings
 
 from sms_sender import processes, unknown
 from sms_sender.consumers import Queue
@@ -40,5 +40,5 @@ def migrate() -> None:
 
 def _settings(verb: str) -> Settings:
     settings = Settings()
-    configure_logs(f"sms-sender {verb}", level=settings.log_level, to_terminal=settings.log_to_terminal)
+    telemetry.configure(f"sms-sender {verb}", settings, TraceSettings())
     return settings

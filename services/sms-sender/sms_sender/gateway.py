@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 from spacehub.retry_after import retry_after
+from spacehub.tracing import spans
 
 from sms_sender.account import Account
 from sms_sender.fates import Accepted, GatewayUnavailable, NoAnswer, Refused
@@ -87,7 +88,7 @@ async def open_gateway(
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
         auto_decompress=False,
-        trace_configs=[_noting_what_was_written()],
+        trace_configs=[_noting_what_was_written(), *spans.of_calls()],
     ) as session:
         yield Gateway(account, grammar=grammar, session=session, deadline=deadline)
 

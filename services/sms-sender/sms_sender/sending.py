@@ -10,6 +10,7 @@ import structlog
 from spacehub.errors import NotNow, TemporaryFailure
 from spacehub.events.requests import SmsRequested
 from spacehub.segments import size_of
+from spacehub.tracing import spans
 
 from sms_sender import outcomes
 from sms_sender.attempts import Attempt
@@ -63,6 +64,11 @@ async def send_sms(sms: SmsRequested, *, gateway: Gateway, ledger: Ledger, deadl
     attempt = await ledger.claim(sms, segments=size_of(sms.text).segments)
     if attempt is None:
         return
+    with spans.span("attempt sms", sms_id=str(sms.sms_id), attempt=attempt.number, about=sms.about):
+        await _make(attempt, sms, gateway=gateway, ledger=ledger, deadline=deadline)
+
+
+async def _make(attempt: Attempt, sms: SmsRequested, *, gateway: Gateway, ledger: Ledger, deadline: timedelta) -> None:
     if attempt.lease_left < deadline or attempt.valid_left <= timedelta():
         await ledger.give_back(attempt)
         raise NotNow("claim_too_old", not_after=sms.expires_at)

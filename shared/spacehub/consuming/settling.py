@@ -7,6 +7,7 @@ retried. What moves on is published with a confirm before the original is acked:
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from time import perf_counter
 from typing import Protocol
@@ -17,14 +18,17 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from spacehub.confirming import Confirm, Outgoing
 from spacehub.consuming import letters
-from spacehub.consuming.fates import Dead, fate_of
+from spacehub.consuming.fates import Dead, Retry, fate_of
 from spacehub.consuming.handing_back import HandedBack, Unfinished, handed_back
 from spacehub.errors import Away, NotNow, Unreadable
 from spacehub.events import envelope
+from spacehub.events.cause import Cause, because_of
 from spacehub.events.envelope import Event
 from spacehub.rabbit import Publisher
 from spacehub.running import Backoff, being_cancelled
 from spacehub.topology import WorkQueue
+from spacehub.tracing import spans
+from spacehub.tracing.spans import EventSpan
 
 log = structlog.get_logger()
 
@@ -49,6 +53,21 @@ class GivenBack(Exception):
     """The session ends while something is away: the broker delivers the message again to whoever comes next."""
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A message that could be read, as its handler sees it: `event` carries on the trace of its `span`."""
+
+    message: DeliveredMessage
+    event: Event
+    span: EventSpan | None
+
+    @property
+    def cause(self) -> Cause:
+        """What is written and logged on its account."""
+        event = self.event
+        return Cause(event.id, event.traceparent, getattr(event.data, "source_id", None))
+
+
 class Acking(Protocol):
     """The part of a session that settling needs."""
 
@@ -70,7 +89,8 @@ async def settle(
 ) -> None:
     """Bring every message to its end. Raises GivenBack when the session ends first."""
 
-    async def attempt(events: Sequence[Event]) -> Exception | None:
+    async def attempt(taken: Sequence[Taken]) -> Exception | None:
+        events = [each.event for each in taken]
         started = perf_counter()
 
         async def not_for_ever() -> None:
@@ -81,8 +101,10 @@ async def settle(
                     raise
                 raise Unfinished([HandedBack(event, _away_for_long(away)) for event in events]) from away
 
+        at_hand = taken[0].cause if len(taken) == 1 else None
         try:
-            await patiently(not_for_ever)
+            with because_of(at_hand), spans.together([each.span for each in taken]):
+                await patiently(not_for_ever)
         except GivenBack:
             raise
         except Exception as fault:
@@ -91,11 +113,13 @@ async def settle(
             _SECONDS.labels(queue.name).observe(perf_counter() - started)
         return None
 
-    async def done(message: DeliveredMessage) -> None:
+    async def done(taken: Taken) -> None:
         _HANDLED.labels(queue.name, "done").inc()
-        await session.ack(message)
+        if taken.span is not None:
+            taken.span.end("done")
+        await session.ack(taken.message)
 
-    async def failed(message: DeliveredMessage, back: HandedBack) -> None:
+    async def failed(message: DeliveredMessage, back: HandedBack) -> Retry | Dead:
         attempts = letters.attempts_of(message)
         fate = fate_of(back.fault, attempts=attempts, now=datetime.now(UTC), tiers=queue.tiers)
         event = back.instead or back.event
@@ -112,8 +136,9 @@ async def settle(
             log.info("retry", **told, tier=fate.tier, reason=fate.reason)
             moved = letters.to_tier(message, queue=queue, tier=fate.tier, attempts=fate.attempts, instead=instead)
         await patiently(lambda: publish(moved, publisher=publisher))
-        _HANDLED.labels(queue.name, "dead" if isinstance(fate, Dead) else "retry").inc()
+        _HANDLED.labels(queue.name, _word_for(fate)).inc()
         await session.ack(message)
+        return fate
 
     async def told_exhausted(event: Event, reason: str) -> None:
         if exhausted is None:
@@ -144,20 +169,38 @@ async def settle(
         finally:
             _PAUSED.labels(queue.name).set(0)
 
-    readable: list[tuple[DeliveredMessage, Event]] = []
+    readable: list[Taken] = []
     for message in messages:
         try:
-            readable.append((message, read(message)))
+            readable.append(_taken(message, queue=queue))
         except Unreadable as unreadable:
             await failed(message, HandedBack(None, unreadable))
-    fault = await attempt([event for _, event in readable]) if readable else None
-    one_by_one = fault is not None and not isinstance(fault, Unfinished) and len(readable) > 1
-    for message, event in readable:
-        back = handed_back(event, await attempt([event]) if one_by_one else fault)
-        if back is None:
-            await done(message)
-        else:
-            await failed(message, back)
+    try:
+        fault = await attempt(readable) if readable else None
+        one_by_one = fault is not None and not isinstance(fault, Unfinished) and len(readable) > 1
+        for taken in readable:
+            back = handed_back(taken.event, await attempt([taken]) if one_by_one else fault)
+            if back is None:
+                await done(taken)
+                continue
+            with because_of(taken.cause), spans.together([taken.span]):
+                fate = await failed(taken.message, back)
+            if taken.span is not None:
+                taken.span.end(_word_for(fate), fate.reason)
+    finally:
+        for taken in readable:
+            if taken.span is not None:
+                taken.span.end("given_back")
+
+
+def _taken(message: DeliveredMessage, *, queue: WorkQueue) -> Taken:
+    event = read(message)
+    span = spans.handling(event, queue=queue.name, attempts=letters.attempts_of(message))
+    return Taken(message, event if span is None else replace(event, traceparent=span.traceparent), span)
+
+
+def _word_for(fate: Retry | Dead) -> str:
+    return "dead" if isinstance(fate, Dead) else "retry"
 
 
 def _away_for_long(away: Away) -> AwayForLong:

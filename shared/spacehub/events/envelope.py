@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from spacehub.errors import Unreadable
+from spacehub.events import cause
 from spacehub.events.catalogue import BY_TYPE, TYPE_PREFIX
 from spacehub.events.facts import Fact, Value
 from spacehub.events.values import Moment
@@ -90,7 +91,10 @@ def read(body: bytes, *, content_type: str | None, headers: Mapping[str, Any]) -
 
 
 def write(event: Event) -> Message:
-    """`event` as a structured CloudEvents message; its AMQP message id is the event's id."""
+    """`event` as a structured CloudEvents message; its AMQP message id is the event's id.
+
+    One without a `traceparent` of its own belongs to the trace of the event at hand. It comes last: see `cause`.
+    """
     envelope: dict[str, Any] = {
         "specversion": "1.0",
         "id": event.id,
@@ -101,8 +105,11 @@ def write(event: Event) -> Message:
     }
     if event.time is not None:
         envelope["time"] = event.time.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    if event.traceparent is not None:
-        envelope["traceparent"] = event.traceparent
+    traceparent = event.traceparent
+    if traceparent is None and (at_hand := cause.current()) is not None:
+        traceparent = at_hand.traceparent
+    if traceparent is not None:
+        envelope["traceparent"] = traceparent
     body = json.dumps(envelope, ensure_ascii=False, separators=(",", ":")).encode()
     return Message(id=event.id, routing_key=event.data.routing_key, body=body)
 
