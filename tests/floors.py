@@ -13,7 +13,18 @@ MAY_IMPORT = {
 """What a floor may import of its own service, besides its own room; circles are not allowed anywhere."""
 
 SHARED_FOR = {
-    DEED: {"errors", "events", "outbox", "quiet_hours", "privacy", "running", "segments", "telemetry", "tracing", "breaker"},
+    DEED: {
+        "errors",
+        "events",
+        "outbox",
+        "quiet_hours",
+        "privacy",
+        "running",
+        "segments",
+        "telemetry",
+        "tracing",
+        "breaker",
+    },
     THING: {"errors", "events", "quiet_hours", "privacy", "segments"},
 }
 """What deeds and things may import of `spacehub`; the other floors may import all of it."""
