@@ -8,7 +8,9 @@ from urllib.parse import urlsplit
 
 import pytest
 from pydantic_settings import BaseSettings
+from spacehub import permissions
 from spacehub.cli.connecting import AmqpUrl, ManagementUrl
+from spacehub.cli.passwords import variable
 from spacehub_dev.launcher.parts import whole_system
 from spacehub_dev.launcher.processes import Plan, ProcessSpec, Surroundings
 from spacehub_dev.provisioning import haproxy
@@ -42,6 +44,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
             port=lambda _: 1,
             secret=lambda name: name * 4,
             environment={},
+            user_prefix="",
         )
     )
 
@@ -106,6 +109,20 @@ def test_the_gateway_the_topology_and_the_simulators_are_told_what_they_read() -
     assert set(SERVICES["sms-simulator"].environment) == {"SIMULATOR_USERNAME", "SIMULATOR_PASSWORD"}
 
 
+def test_each_process_knows_the_broker_as_its_own_user_and_only_one_as_the_administrator() -> None:
+    for service in OURS:
+        urls = [urlsplit(value) for name, value in service.environment.items() if "AMQP" in name or "MANAGE" in name]
+        owner = service.package if service in CONFIGURED else permissions.TOPOLOGY
+        assert {url.username for url in urls} <= {"spacehub" if service.name == "topology-users" else owner}
+
+
+def test_every_user_of_the_broker_is_given_a_password() -> None:
+    given = SERVICES["topology-users"].environment
+
+    assert {name for name in given if "PASSWORD" in name} == {variable(user) for user in permissions.names()}
+    assert len(set(given.values())) == len(given)
+
+
 def test_every_address_leads_to_a_service_that_listens_there() -> None:
     addresses = [
         (service.name, value if "://" in value else f"tcp://{value}")
@@ -139,7 +156,8 @@ def test_processes_wait_for_what_they_need() -> None:
             assert service.waits_for[f"{service.package}-migrate"] == "service_completed_successfully"
         if "volumes" in service.content:
             assert service.waits_for["development-keys"] == "service_completed_successfully"
-    assert SERVICES["topology-apply"].waits_for == {"rabbitmq": "service_healthy"}
+    assert SERVICES["topology-users"].waits_for == {"rabbitmq": "service_healthy"}
+    assert SERVICES["topology-apply"].waits_for == {"topology-users": "service_completed_successfully"}
     for migrate in (service for service in OURS if service.name.endswith("-migrate")):
         assert migrate.waits_for == {"postgres": "service_healthy"}
     assert set(SERVICES["gateway"].waits_for.values()) == {"service_healthy"}

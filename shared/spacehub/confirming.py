@@ -38,7 +38,7 @@ class Confirm(enum.Enum):
     RETURNED = "returned"
     """No queue is bound for it: it is not published."""
     REFUSED = "refused"
-    """The broker could not take it (a full queue, a leader lost), or it cannot be written as AMQP at all."""
+    """The broker could not take it (a full queue, a leader lost), will not from us, or it cannot be written as AMQP."""
     UNCERTAIN = "uncertain"
     """No answer came; it may arrive. Publish it again under the same message id."""
 
@@ -97,6 +97,11 @@ class ConfirmingChannel(aiormq.Channel):
         self._open: dict[int, tuple[Batch, int, _Route]] = {}
         self._routes: dict[_Route, deque[int]] = {}
         self.closing.add_done_callback(lambda _: self._end_all())
+
+    @property
+    def was_forbidden(self) -> bool:
+        """Whether the broker closed it because our user may not publish something that was sent."""
+        return isinstance(self._close_exception, aiormq.exceptions.ChannelAccessRefused)
 
     async def send(self, messages: Sequence[Outgoing]) -> Batch:
         """Hand all of `messages` to the connection; the batch ends when the broker has answered each, or is lost.

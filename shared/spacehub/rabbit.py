@@ -67,6 +67,17 @@ class Publisher:
                 channel = await self._open_channel()
         except TimeoutError:
             raise Away("rabbitmq: no connection in time") from None
+        confirms, forbidden = await self._publish_by(channel, messages, deadline)
+        if Confirm.UNCERTAIN in confirms and self._channel is channel:
+            await self.close()
+        if forbidden:  # one message that we may not publish closed the channel under all of them
+            await self._publish_apart(messages, confirms, deadline)
+        return confirms
+
+    async def _publish_by(
+        self, channel: ConfirmingChannel, messages: Sequence[Outgoing], deadline: float
+    ) -> tuple[list[Confirm], bool]:
+        """The answers in order, and whether the broker closed the channel because something is forbidden."""
         confirms = [Confirm.UNCERTAIN] * len(messages)
         try:
             async with asyncio.timeout_at(deadline):
@@ -77,9 +88,26 @@ class Publisher:
             log.warning("publish_without_answer", open=confirms.count(Confirm.UNCERTAIN))
         except aiormq.exceptions.AMQPError:
             pass  # the channel was lost before anything was handed to it
-        if Confirm.UNCERTAIN in confirms and self._channel is channel:
-            await self.close()
-        return list(confirms)
+        return list(confirms), channel.was_forbidden
+
+    async def _publish_apart(self, messages: Sequence[Outgoing], confirms: list[Confirm], deadline: float) -> None:
+        """Publish what has no answer again, each routing key by itself: permissions are given by exchange and key."""
+        by_key: dict[tuple[str, str], list[int]] = {}
+        for place, (message, confirm) in enumerate(zip(messages, confirms, strict=True)):
+            if confirm is Confirm.UNCERTAIN:
+                by_key.setdefault((message.exchange, message.routing_key), []).append(place)
+        for (exchange, key), places in by_key.items():
+            apart = Publisher(self._url, name=f"{self._name} apart")  # a channel of its own is a connection of its own
+            try:
+                channel = await apart._open_channel()
+                answers, forbidden = await self._publish_by(channel, [messages[place] for place in places], deadline)
+            finally:
+                await apart.close()
+            if forbidden:
+                log.error("forbidden", exchange=exchange, routing_key=key, messages=len(places))
+                answers = [Confirm.REFUSED] * len(places)
+            for place, answer in zip(places, answers, strict=True):
+                confirms[place] = answer
 
     async def answers(self) -> bool:
         """Whether the broker can be reached now."""

@@ -1,27 +1,47 @@
 """What every service of ours is configured with; each adds its own fields and its own environment prefix."""
 
+import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from pydantic import SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
 
-SECRETS = Path("/run/secrets/spacehub")
-"""Where a cluster mounts secrets as files named like the variables, lower case."""
+from spacehub.secret import MountedSecret
+
+SECRETS = "/run/secrets/spacehub"
+"""Where a cluster mounts secrets: files named like the variables, in lower case. `SPACEHUB_SECRETS` moves it."""
 
 
-class ProcessSettings(BaseSettings):
-    """Read from the environment (`<PREFIX>AMQP_URL`) or from a mounted file of the same name.
+def secrets_directory() -> Path | None:
+    """The directory of mounted secrets, where there is one."""
+    directory = Path(os.environ.get("SPACEHUB_SECRETS") or SECRETS)
+    return directory if directory.is_dir() else None
 
-    An empty variable is one that is not set. `quiet_hours` is a window `HH:MM-HH:MM` in Asia/Ulaanbaatar, or `off`.
+
+class MountedSettings(BaseSettings):
+    """Read from the environment (`<PREFIX>AMQP_URL`) or from a mounted file of the same name, lower case.
+
+    An empty variable is one that is not set. A secret from a file is read again whenever it is asked for.
     """
 
-    model_config = SettingsConfigDict(
-        frozen=True,
-        secrets_dir=SECRETS if SECRETS.is_dir() else None,
-        hide_input_in_errors=True,
-        env_ignore_empty=True,
-    )
+    model_config = SettingsConfigDict(frozen=True, hide_input_in_errors=True, env_ignore_empty=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, _MountedFiles(settings_cls, secrets_directory())
+
+
+class ProcessSettings(MountedSettings):
+    """`quiet_hours` is a window `HH:MM-HH:MM` in Asia/Ulaanbaatar, or `off`."""
 
     amqp_url: SecretStr
     health_host: str = "127.0.0.1"
@@ -63,3 +83,16 @@ class ServiceSettings(ProcessSettings):
     """For a service that owns a database."""
 
     database_url: SecretStr
+
+
+class _MountedFiles(SecretsSettingsSource):
+    """The library's source for mounted files; what is secret keeps to its file."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        value, key, is_complex = super().get_field_value(field, field_name)
+        if value and SecretStr in (field.annotation, *get_args(field.annotation)):
+            directory = secrets_directory()
+            [(_, name, _)] = self._extract_field_info(field, field_name)
+            file = directory and self.find_case_path(directory, name, case_sensitive=False)
+            value = MountedSecret(file) if file else value
+        return value or None, key, is_complex

@@ -47,6 +47,19 @@ class WorkQueue:
     tiers: Mapping[str, timedelta] = field(default_factory=lambda: TIERS, hash=False)
 
     @property
+    def service(self) -> str:
+        """Whose queue it is."""
+        return self.name.partition(".")[0]
+
+    @property
+    def moves(self) -> str:
+        """The exchange by which its service moves a message on, to the queue that the routing key names.
+
+        It leads to that service's queues and to no other's; the default exchange would lead to everybody's.
+        """
+        return f"{self.service}.moves"
+
+    @property
     def dead(self) -> str:
         return f"{self.name}.dead"
 
@@ -142,12 +155,20 @@ def bindings(works: Iterable[WorkQueue] = WORK_QUEUES) -> Iterator[tuple[str, st
             yield work.exchange, work.name, key
         if work.takes_unrouted:
             yield UNROUTED_EXCHANGE, work.name, ""
+        for queue in (work.name, work.dead, *map(work.tier, work.tiers)):
+            yield work.moves, queue, queue
+
+
+def exchanges(works: Iterable[WorkQueue] = WORK_QUEUES) -> Mapping[str, str]:
+    """The type of every exchange, by name."""
+    moves = {work.moves: "direct" for work in works}
+    return {EVENTS_EXCHANGE: "topic", DELIVERIES_EXCHANGE: "topic", UNROUTED_EXCHANGE: "fanout", **moves}
 
 
 async def declare(connection: aio_pika.abc.AbstractConnection, works: Sequence[WorkQueue] = WORK_QUEUES) -> None:
     """Make whatever is missing; what exists stays. Raises when something exists with other arguments."""
     async with connection.channel() as channel:
-        for name, kind in ((EVENTS_EXCHANGE, "topic"), (DELIVERIES_EXCHANGE, "topic"), (UNROUTED_EXCHANGE, "fanout")):
+        for name, kind in exchanges(works).items():
             await channel.declare_exchange(name, kind, durable=True)
         for queue in queues(works):
             arguments = {"x-queue-type": "quorum", **queue.arguments}

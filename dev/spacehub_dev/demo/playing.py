@@ -3,11 +3,14 @@
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import aio_pika
+from spacehub.events.catalogue import BY_TYPE
+from spacehub.events.publishers import domain_of
 
 from spacehub_dev.demo import watching
 from spacehub_dev.demo.comparing import compare, match
@@ -30,7 +33,7 @@ async def play(endpoints: Mapping[str, Any], directory: Path) -> int:
     await register(cast, endpoints, directory)
     scenes = story(*cast)
     async with apps(cast, endpoints, directory) as signed_in:
-        published = await _publish(endpoints["amqp_url"], scenes)
+        published = await _publish(endpoints["publishers"], scenes)
         seen = await _watch(endpoints, scenes, signed_in)
         results, surplus = compare(scenes, published, seen)
         forgotten = await _dead_are_forgotten(cast, endpoints, directory)
@@ -38,13 +41,16 @@ async def play(endpoints: Mapping[str, Any], directory: Path) -> int:
     return tell(results, surplus, forgotten=forgotten, unread=unread)
 
 
-async def _publish(amqp_url: str, scenes: Sequence[Scene]) -> list[datetime]:
-    """Each event with a confirm of its own; when it was published."""
+async def _publish(publishers: Mapping[str, str], scenes: Sequence[Scene]) -> list[datetime]:
+    """Each event as the domain that may say it, with a confirm of its own; when it was published."""
     times = []
-    async with await aio_pika.connect(amqp_url) as connection:
-        channel = await connection.channel()
-        exchange = await channel.get_exchange("spacehub.events")
+    async with AsyncExitStack() as stack:
+        exchanges: dict[str, aio_pika.abc.AbstractExchange] = {}
         for scene in scenes:
+            domain = _domain(scene)
+            if domain not in exchanges:
+                connection = await stack.enter_async_context(await aio_pika.connect(publishers[domain]))
+                exchanges[domain] = await (await connection.channel()).get_exchange("spacehub.events")
             message = aio_pika.Message(
                 json.dumps(scene.event, ensure_ascii=False).encode(),
                 content_type="application/cloudevents+json",
@@ -52,8 +58,14 @@ async def _publish(amqp_url: str, scenes: Sequence[Scene]) -> list[datetime]:
                 message_id=scene.event["id"],
             )
             times.append(datetime.now(UTC))
-            await exchange.publish(message, routing_key=scene.event["type"].removeprefix("mn.spacehub."))
+            await exchanges[domain].publish(message, routing_key=scene.event["type"].removeprefix("mn.spacehub."))
     return times
+
+
+def _domain(scene: Scene) -> str:
+    """Who says it: an event that nobody knows is a slip of billing's."""
+    fact = BY_TYPE.get(scene.event["type"])
+    return "billing" if fact is None else domain_of(fact)
 
 
 async def _watch(endpoints: Mapping[str, Any], scenes: Sequence[Scene], signed_in: Sequence[App]) -> list[Seen]:

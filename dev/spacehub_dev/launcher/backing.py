@@ -9,8 +9,9 @@ from pathlib import Path
 
 from spacehub_dev.launcher import databases
 from spacehub_dev.provisioning.finding import Postgres, Rabbit, find_postgres, find_rabbitmq
-from spacehub_dev.provisioning.fresh import Vhost, drop_vhost, make_vhost
+from spacehub_dev.provisioning.fresh import Vhost, drop_users, drop_vhost, make_vhost
 from spacehub_dev.provisioning.given import GivenServer
+from spacehub_dev.provisioning.rabbitmq import administrates
 from spacehub_dev.provisioning.servers import Report, ServerUnavailable
 
 
@@ -24,6 +25,8 @@ class Backing:
     keep_data: bool
     report: Report
     vhost: Vhost | None = field(default=None, init=False)
+    user_prefix: str | None = field(default="", init=False)
+    """What keeps our broker users apart from a stranger's; None when we may make none."""
 
     @property
     def ours(self) -> bool:
@@ -58,8 +61,14 @@ class Backing:
         """Start it."""
         await self._start("RabbitMQ", self.rabbitmq.start)
 
-    async def take_vhost(self) -> None:
-        """On a broker given by URL a labelled system takes a virtual host of its own, where it is allowed to."""
+    async def take_place(self) -> None:
+        """On a broker given by URL: users of our own and, labelled, a virtual host, as far as we may make them."""
+        if not self.ours:
+            if await asyncio.to_thread(administrates, self.rabbitmq.management_url):
+                self.user_prefix = f"spacehub-{self.label}-" if self.label else "spacehub-"
+            else:
+                self.user_prefix = None
+                self.report("RabbitMQ: the user in AMQP_URL is no administrator, so every process works as that user")
         if self.label and not self.ours:
             try:
                 self.vhost = await make_vhost(self.rabbitmq, name=f"spacehub-{self.label}")
@@ -69,6 +78,8 @@ class Backing:
     async def stop(self) -> None:
         """Stop what is ours, both at the same time; without `keep_data` their data goes too."""
         if self.vhost is not None:
+            if self.user_prefix:
+                await drop_users(self.rabbitmq.management_url, self.user_prefix)
             await drop_vhost(self.vhost)
         ends = [self.postgres.stop, self.rabbitmq.stop]
         if not self.keep_data:
@@ -90,7 +101,7 @@ async def backing_servers(
     postgres = await asyncio.to_thread(find_postgres, directory, report=report, durable=keep_data)
     rabbitmq = await asyncio.to_thread(find_rabbitmq, directory, report=report, config=config)
     backing = Backing(postgres, rabbitmq, label, keep_data, report)
-    await backing.take_vhost()
+    await backing.take_place()
     try:
         yield backing
     finally:

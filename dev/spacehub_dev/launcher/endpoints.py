@@ -10,13 +10,17 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Endpoints:
-    """The file's content. `urls` are the keys of their own, such as `sms_simulator_url`."""
+    """The file's content. `urls` are the keys of their own, such as `sms_simulator_url`.
+
+    `amqp_url` may do everything; each of `publishers` only what the domain of its name may.
+    """
 
     amqp_url: str
     management_url: str
     databases: Mapping[str, str]
     urls: Mapping[str, str]
     processes: Mapping[str, int]
+    publishers: Mapping[str, str]
 
     def content(self) -> dict[str, Any]:
         """What the file holds."""
@@ -24,6 +28,7 @@ class Endpoints:
             "amqp_url": self.amqp_url,
             "management_url": self.management_url,
             **self.urls,
+            "publishers": dict(self.publishers),
             "databases": dict(self.databases),
             "processes": dict(self.processes),
         }

@@ -3,6 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from spacehub import permissions
+from spacehub.cli.passwords import variable
+from spacehub.events.publishers import DOMAINS
+
 from spacehub_dev.keys import AUDIENCE, FCM_PROJECT, ISSUER, development_keys, service_account
 from spacehub_dev.launcher.processes import BIN, Plan, ProcessSpec, Surroundings
 from spacehub_dev.provisioning.haproxy import GatewaySettings, find_gateway
@@ -32,14 +36,33 @@ def whole_system(around: Surroundings) -> Plan:
     ]
     return Plan(
         migrations=[spec for part in parts for spec in part.migrations],
-        topology=[ProcessSpec("topology apply", [str(BIN / "spacehub"), "topology", "apply"], _broker(around))],
+        topology=[*_users(around), _topology_verb("apply", around)],
         processes=[spec for part in parts for spec in part.processes],
         urls={name: url for part in parts for name, url in part.urls.items()},
+        publishers={name: around.broker(name) for name in DOMAINS},
     )
 
 
 def _topology(around: Surroundings) -> Part:
-    return Part((ProcessSpec("topology keep", [str(BIN / "spacehub"), "topology", "keep"], _broker(around)),))
+    return Part((_topology_verb("keep", around),))
+
+
+def _topology_verb(verb: str, around: Surroundings) -> ProcessSpec:
+    told = {
+        "SPACEHUB_AMQP_URL": around.broker(permissions.TOPOLOGY),
+        "SPACEHUB_MANAGEMENT_URL": around.management(permissions.TOPOLOGY),
+    }
+    return ProcessSpec(f"topology {verb}", [str(BIN / "spacehub"), "topology", verb], told)
+
+
+def _users(around: Surroundings) -> list[ProcessSpec]:
+    """The broker's users are made by its administrator, where that is us."""
+    if around.user_prefix is None:
+        return []
+    told = {"SPACEHUB_AMQP_URL": around.amqp_url, "SPACEHUB_MANAGEMENT_URL": around.management_url}
+    told |= {variable(user): around.password(user) for user in permissions.names()}
+    told |= {"SPACEHUB_USER_PREFIX": around.user_prefix} if around.user_prefix else {}
+    return [ProcessSpec("topology users", [str(BIN / "spacehub"), "topology", "users"], told)]
 
 
 def _inbox_api(around: Surroundings) -> Part:
@@ -135,14 +158,10 @@ def _gateway(around: Surroundings) -> Part:
     )
 
 
-def _broker(around: Surroundings) -> dict[str, str]:
-    return {"SPACEHUB_AMQP_URL": around.amqp_url, "SPACEHUB_MANAGEMENT_URL": around.management_url}
-
-
 def _service(prefix: str, around: Surroundings, *, database: str | None = None) -> dict[str, str]:
     """What every process of one service is told."""
     told = {
-        f"{prefix}AMQP_URL": around.amqp_url,
+        f"{prefix}AMQP_URL": around.broker(prefix.removesuffix("_").lower().replace("_", "-")),
         f"{prefix}QUIET_HOURS": around.quiet_hours,
         f"{prefix}HEALTH_HOST": "127.0.0.1",
     }

@@ -48,6 +48,7 @@ class System:
             management_url=self.backing.rabbitmq.management_url,
             databases=self.backing.databases,
             urls=self.plan.urls,
+            publishers=self.plan.publishers,
             processes={name: pid for name, program in self.programs.items() if (pid := program.pid) is not None},
         )
 
@@ -101,6 +102,7 @@ async def running_system(
                 port=port,
                 secret=lambda name: kept_secret(directory, name),
                 environment=seen,
+                user_prefix=backing.user_prefix,
             )
         )
         await _prepare(directory, backing, plan, seen, report)
@@ -129,7 +131,8 @@ async def _prepare(directory: Path, backing: Backing, plan: Plan, seen: Mapping[
 
     async def broker() -> None:
         await backing.start_rabbitmq()
-        await once(plan.topology)
+        for spec in plan.topology:
+            await once([spec])
 
     async with asyncio.TaskGroup() as group:
         group.create_task(database())

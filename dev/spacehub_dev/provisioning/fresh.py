@@ -110,3 +110,11 @@ async def drop_vhost(vhost: Vhost) -> None:
     """Remove the virtual host with its queues; whoever is still connected is cut off."""
     async with httpx.AsyncClient(base_url=vhost.management_url, timeout=60) as client:
         await client.delete(f"/api/vhosts/{vhost.name}")
+
+
+async def drop_users(management_url: str, prefix: str) -> None:
+    """Remove every user whose name begins with `prefix`."""
+    async with httpx.AsyncClient(base_url=management_url, timeout=60) as client:
+        for user in (await client.get("/api/users")).json():
+            if user["name"].startswith(prefix):
+                await client.delete(f"/api/users/{quote(user['name'], safe='')}")

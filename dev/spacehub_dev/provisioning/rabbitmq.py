@@ -11,7 +11,8 @@ import urllib.request
 from base64 import b64encode
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from spacehub_dev.provisioning.ports import listening, release_port, reserve_port
 from spacehub_dev.provisioning.program import Program
@@ -166,15 +167,25 @@ class PrivateRabbit:
 
 def management_answers(management_url: str) -> bool:
     """Whether the management API takes the user and password in its URL."""
+    return _asked(management_url, "overview") is not None
+
+
+def administrates(management_url: str) -> bool:
+    """Whether the user in the management API's URL may make users."""
+    answer = _asked(management_url, "whoami")
+    return answer is not None and "administrator" in str(answer.get("tags"))
+
+
+def _asked(management_url: str, path: str) -> dict[str, Any] | None:
     parts = urlsplit(management_url)
-    credentials = b64encode(f"{parts.username}:{parts.password}".encode()).decode()
-    request = urllib.request.Request(f"{parts.scheme}://{parts.hostname}:{parts.port}/api/overview")
+    credentials = b64encode(f"{unquote(parts.username or '')}:{unquote(parts.password or '')}".encode()).decode()
+    request = urllib.request.Request(f"{parts.scheme}://{parts.hostname}:{parts.port}/api/{path}")
     request.add_header("Authorization", f"Basic {credentials}")
     try:
         with urllib.request.urlopen(request, timeout=5) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
+            return dict(json.load(answer)) if answer.status == 200 else None
+    except (urllib.error.URLError, OSError, ValueError):
+        return None
 
 
 def _epmd() -> str:

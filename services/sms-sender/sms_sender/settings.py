@@ -4,8 +4,8 @@ from datetime import timedelta
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
-from spacehub.settings import ServiceSettings
+from pydantic_settings import SettingsConfigDict
+from spacehub.settings import MountedSettings, ServiceSettings
 from spacehub.topology import DEAD_LETTERS_KEPT
 
 PREFIX = "SMS_SENDER_"
@@ -43,9 +43,9 @@ class Settings(ServiceSettings):
     ledger_kept: Annotated[timedelta, Field(ge=DEAD_LETTERS_KEPT + timedelta(days=1))] = timedelta(days=45)
 
 
-class CommandSettings(BaseSettings):
+class CommandSettings(MountedSettings):
     """What a person's command needs: the ledger's database, when it is not that of the development system."""
 
-    model_config = SettingsConfigDict(**{**ServiceSettings.model_config, "env_prefix": PREFIX})
+    model_config = SettingsConfigDict(env_prefix=PREFIX)
 
     database_url: SecretStr | None = None

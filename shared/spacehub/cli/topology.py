@@ -1,32 +1,62 @@
-"""`spacehub topology`: makes the exchanges, queues and bindings, once or for as long as it runs."""
+"""`spacehub topology`: makes users, exchanges, queues and bindings, once or for as long as it runs."""
 
 import asyncio
-from urllib.parse import quote, unquote, urlsplit
+from collections.abc import Awaitable, Callable
+from typing import Annotated
 
 import aiormq
-import httpx
 import structlog
 import typer
 
-from spacehub import rabbit, running
+from spacehub import management, permissions, rabbit, running
 from spacehub.cli.connecting import AmqpUrl, ManagementUrl, broker_url
+from spacehub.cli.passwords import passwords
 from spacehub.errors import Away
-from spacehub.events.catalogue import EVENTS_EXCHANGE
 from spacehub.running import Backoff, Task
 from spacehub.telemetry import configure_logs
-from spacehub.topology import UNROUTED_EXCHANGE, declare
+from spacehub.topology import declare
 
 log = structlog.get_logger()
-app = typer.Typer(no_args_is_help=True, help="Exchanges, queues and bindings.")
+app = typer.Typer(no_args_is_help=True, help="Users, exchanges, queues and bindings.")
 
 EVERY = 5.0
 """Seconds between two looks for what was deleted."""
+
+PATIENCE = 60.0
+"""Seconds for a broker that is just starting."""
+
+
+@app.command()
+def users(
+    amqp_url: AmqpUrl = None,
+    management_url: ManagementUrl = None,
+    prefix: Annotated[
+        str, typer.Option(envvar="SPACEHUB_USER_PREFIX", help="Goes before each name, on a broker that others use too.")
+    ] = "",
+) -> None:
+    """Make every user of the broker, with exactly its permissions; who exists gets the password that is given now.
+
+    Needs an administrator's management URL, and each user's password: SPACEHUB_PASSWORD_INBOX_API and so on, or a
+    mounted file of that name. Open connections stay.
+    """
+    if management_url is None:
+        typer.secho("No management API: pass --management-url or set SPACEHUB_MANAGEMENT_URL.", fg="red", err=True)
+        raise typer.Exit(2)
+    vhost = management.vhost_of(broker_url(amqp_url))
+    everybody, known = list(permissions.users()), passwords(permissions.names())
+    _once(lambda: management.make_users(management_url, everybody, known, vhost=vhost, prefix=prefix))
+    typer.echo(f"{len(everybody)} users")
 
 
 @app.command()
 def apply(amqp_url: AmqpUrl = None, management_url: ManagementUrl = None) -> None:
     """Make whatever is missing, then end. Waits up to a minute for the broker."""
-    asyncio.run(_apply_once(broker_url(amqp_url), management_url))
+    url = broker_url(amqp_url)
+    try:
+        _once(lambda: _apply(url, management_url))
+    except aiormq.exceptions.ChannelPreconditionFailed as conflict:
+        typer.secho(f"Something exists with other arguments; delete it first: {conflict}", fg="red", err=True)
+        raise typer.Exit(1) from None
 
 
 @app.command()
@@ -50,20 +80,25 @@ def keeping(url: str, management_url: str | None, *, every: float = EVERY) -> Ta
     return keep
 
 
-async def _apply_once(url: str, management_url: str | None) -> None:
-    backoff, never = Backoff(), asyncio.Event()
-    try:
-        async with asyncio.timeout(60):
+def _once(step: Callable[[], Awaitable[None]]) -> None:
+    """Take the step as soon as the broker is there. Ends the command with the reason when it is not in time."""
+    reason = "no answer"
+
+    async def patiently() -> None:
+        nonlocal reason
+        backoff, never = Backoff(), asyncio.Event()
+        async with asyncio.timeout(PATIENCE):
             while True:
                 try:
-                    return await _apply(url, management_url)
-                except Away:
+                    return await step()
+                except Away as away:
+                    reason = str(away)
                     await backoff.wait(never)
+
+    try:
+        asyncio.run(patiently())
     except TimeoutError:
-        typer.secho("The broker could not be reached for a minute.", fg="red", err=True)
-        raise typer.Exit(1) from None
-    except aiormq.exceptions.ChannelPreconditionFailed as conflict:
-        typer.secho(f"Something exists with other arguments; delete it first: {conflict}", fg="red", err=True)
+        typer.secho(f"Not done within {PATIENCE:g} s: {reason}", fg="red", err=True)
         raise typer.Exit(1) from None
 
 
@@ -71,25 +106,11 @@ async def _apply(url: str, management_url: str | None) -> None:
     connection = await rabbit.connect(url, name="topology")
     try:
         await declare(connection)
+    except aiormq.exceptions.ChannelAccessRefused as refused:
+        raise Away("rabbitmq: this user may not make the topology") from refused
     except (OSError, aiormq.exceptions.AMQPConnectionError, RuntimeError) as fault:
         raise Away(f"rabbitmq: {type(fault).__name__}") from fault
     finally:
         await rabbit.close(connection)
     if management_url is not None:
-        await _catch_unrouted(url, management_url)
-
-
-async def _catch_unrouted(url: str, management_url: str) -> None:
-    """Name the alternate exchange by a policy: as an argument it would refuse publishers that declare it plainly."""
-    vhost = quote(unquote(urlsplit(url).path.removeprefix("/")) or "/", safe="")
-    policy = {
-        "pattern": f"^{EVENTS_EXCHANGE.replace('.', '[.]')}$",
-        "apply-to": "exchanges",
-        "definition": {"alternate-exchange": UNROUTED_EXCHANGE},
-    }
-    try:
-        async with httpx.AsyncClient(timeout=10.0, trust_env=False) as client:
-            answer = await client.put(f"{management_url.rstrip('/')}/api/policies/{vhost}/unrouted", json=policy)
-            answer.raise_for_status()
-    except httpx.HTTPError as fault:
-        raise Away(f"rabbitmq management: {type(fault).__name__}") from fault
+        await management.catch_unrouted(management_url, vhost=management.vhost_of(url))

@@ -52,7 +52,7 @@ def to_tier(
     message: DeliveredMessage, *, queue: WorkQueue, tier: str, attempts: int, instead: Message | None = None
 ) -> Outgoing:
     """The message, or `instead` in its place, as it waits in the `tier` of `queue`."""
-    return _with_body(instead, _copy(message, queue=queue.tier(tier), headers={ATTEMPTS: attempts}))
+    return _with_body(instead, _copy(message, by=queue.moves, to=queue.tier(tier), headers={ATTEMPTS: attempts}))
 
 
 def to_dead(
@@ -61,15 +61,15 @@ def to_dead(
     """The message, or `instead` in its place, as a dead letter of `queue`, saying why and when."""
     failed_at = datetime.now(UTC).isoformat(timespec="milliseconds")
     headers = {REASON: reason[:_LONGEST_REASON], ATTEMPTS: attempts, FAILED_AT: failed_at, ORIGIN: queue.name}
-    return _with_body(instead, _copy(message, queue=queue.dead, headers=headers))
+    return _with_body(instead, _copy(message, by=queue.moves, to=queue.dead, headers=headers))
 
 
-def _copy(message: DeliveredMessage, *, queue: str, headers: Mapping[str, Any]) -> Outgoing:
+def _copy(message: DeliveredMessage, *, by: str, to: str, headers: Mapping[str, Any]) -> Outgoing:
     properties = message.header.properties
     kept = {name: getattr(properties, name) for name in _KEPT_PROPERTIES}
     return Outgoing(
-        exchange="",
-        routing_key=queue,
+        exchange=by,
+        routing_key=to,
         body=message.body,
         message_id=properties.message_id or "",
         content_type=properties.content_type,
@@ -117,5 +117,5 @@ def _with_body(instead: Message | None, outgoing: Outgoing) -> Outgoing:
 def as_new(message: DeliveredMessage, *, queue: WorkQueue) -> Outgoing:
     """A dead letter as its queue first got it: no attempts used up, no reason."""
     ours = (ATTEMPTS, REASON, FAILED_AT, ORIGIN)
-    outgoing = _copy(message, queue=queue.name, headers={})
+    outgoing = _copy(message, by=queue.moves, to=queue.name, headers={})
     return replace(outgoing, headers={name: value for name, value in outgoing.headers.items() if name not in ours})

@@ -22,6 +22,7 @@ from spacehub.consuming.fates import Dead, Retry, fate_of
 from spacehub.consuming.handing_back import HandedBack, Unfinished, handed_back
 from spacehub.errors import Away, NotNow, Unreadable
 from spacehub.events import envelope
+from spacehub.events.catalogue import DELIVERIES_EXCHANGE, EVENTS_EXCHANGE
 from spacehub.events.cause import Cause, because_of
 from spacehub.events.envelope import Event
 from spacehub.rabbit import Publisher
@@ -208,9 +209,17 @@ def _away_for_long(away: Away) -> AwayForLong:
 
 
 def read(message: DeliveredMessage) -> Event:
-    """The event in a message. Raises Unreadable."""
+    """The event in a message. Raises Unreadable.
+
+    Its routing key must be one of its type's: who may publish what is decided by the key, so another type in the body
+    (or a copy that a `CC` header brought to another queue) would be said by somebody who may not say it.
+    """
     properties = message.header.properties
-    return envelope.read(message.body, content_type=properties.content_type, headers=properties.headers or {})
+    event = envelope.read(message.body, content_type=properties.content_type, headers=properties.headers or {})
+    shared = message.exchange in (EVENTS_EXCHANGE, DELIVERIES_EXCHANGE)
+    if shared and message.routing_key not in event.data.routing_keys():
+        raise Unreadable("wrong_key: type: not a type that is published under this routing key")
+    return event
 
 
 async def publish(outgoing: Outgoing, *, publisher: Publisher) -> None:

@@ -34,6 +34,11 @@ class Fact(Value):
     def routing_key(self) -> str:
         return self.type
 
+    @classmethod
+    def routing_keys(cls) -> tuple[str, ...]:
+        """Every routing key under which such a fact may travel."""
+        return (cls.type,)
+
 
 class OtpRequested(Fact):
     """auth asks for a one-time code to be sent; `expires_in` in seconds from the event's time."""
@@ -146,6 +151,10 @@ class NotificationRequested(Fact):
     def routing_key(self) -> str:
         """Critical ones have a key of their own, so that they never wait behind a bulk run."""
         return f"{self.type}.critical" if self.critical else self.type
+
+    @classmethod
+    def routing_keys(cls) -> tuple[str, ...]:
+        return cls.type, f"{cls.type}.critical"
 
 
 class SmsBudgetSet(Fact):

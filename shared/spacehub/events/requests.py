@@ -9,8 +9,12 @@ from spacehub.events.facts import Fact
 from spacehub.events.values import Moment
 
 
-def _to_the_sender(channel: str, *, critical: bool) -> str:
-    return f"{channel}.{'critical' if critical else 'standard'}"
+def _to_the_sender(channel: str) -> tuple[str, ...]:
+    return f"{channel}.critical", f"{channel}.standard"
+
+
+def _of_lane(keys: tuple[str, ...], *, critical: bool) -> str:
+    return keys[0] if critical else keys[1]
 
 
 class _DeliveryRequested(Fact):
@@ -31,7 +35,11 @@ class _DeliveryRequested(Fact):
 
     @property
     def routing_key(self) -> str:
-        return _to_the_sender(self.type.removesuffix(".requested"), critical=self.critical)
+        return _of_lane(self.routing_keys(), critical=self.critical)
+
+    @classmethod
+    def routing_keys(cls) -> tuple[str, ...]:
+        return _to_the_sender(cls.type.removesuffix(".requested"))
 
 
 class SmsRequested(_DeliveryRequested):
@@ -55,7 +63,11 @@ class SmsEndAsked(Fact):
 
     @property
     def routing_key(self) -> str:
-        return _to_the_sender("sms", critical=self.critical)
+        return _of_lane(self.routing_keys(), critical=self.critical)
+
+    @classmethod
+    def routing_keys(cls) -> tuple[str, ...]:
+        return _to_the_sender("sms")
 
 
 class PushRequested(_DeliveryRequested):
