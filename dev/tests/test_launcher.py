@@ -91,7 +91,7 @@ def test_a_stale_directory_is_taken_over(launcher: Launcher) -> None:
     where = told(launcher)
 
     assert sorted(where["processes"]) == ["postman consume", "postman forward"]
-    assert sorted(where) == ["amqp_url", "databases", "letters_url", "management_url", "processes"]
+    assert sorted(where) == ["amqp_url", "databases", "letters_url", "management_url", "processes", "publishers"]
     assert len(ours(launcher)) >= 5  # two stand-ins, PostgreSQL, RabbitMQ, epmd; one of each
     assert sum("postgres -D" in " ".join(process.cmdline()) for process in ours(launcher)) == 1
 

@@ -157,7 +157,7 @@ async def test_user_reads_its_own_queues_and_no_other(court: Court, name: str) -
         for queue in topology.queues():
             channel = await hand.open()
             try:
-                await channel.basic_get(queue.name, no_ack=False, timeout=10)
+                await channel.basic_consume(queue.name, _ignore, timeout=10)
                 found.add(queue.name)
             except ChannelAccessRefused:
                 pass
@@ -166,6 +166,10 @@ async def test_user_reads_its_own_queues_and_no_other(court: Court, name: str) -
     dead = {work.dead for work in WORK_QUEUES}
     everything = {queue.name for queue in topology.queues()}
     assert found == {"operator": dead, "topology": everything}.get(name, own)
+
+
+async def _ignore(_: aiormq.abc.DeliveredMessage) -> None:
+    pass
 
 
 @pytest.mark.parametrize("name", [name for name in USERS if name != "topology"])
