@@ -9,12 +9,13 @@ from uuid import uuid4
 import pytest
 from prometheus_client import REGISTRY
 from spacehub import management, outbox, permissions, rabbit, topology
+from spacehub.confirming import Confirm, Outgoing
 from spacehub.consuming import letters
 from spacehub.consuming.subscription import one_by_one
 from spacehub.events.catalogue import EVENTS_EXCHANGE
 from spacehub.forwarder import Forwarded, forward
 from spacehub.outbox import OutboxRow
-from spacehub.rabbit import Confirm, Outgoing, Publisher
+from spacehub.rabbit import Publisher
 from spacehub.testing.broker import Broker
 from spacehub.testing.subscribed import Handled, at_work
 from spacehub.testing.waiting import eventually
