@@ -7,10 +7,11 @@ from datetime import timedelta
 from time import monotonic
 
 import structlog
-from prometheus_client import Gauge
+from prometheus_client import Counter, Gauge
 
 log = structlog.get_logger()
 
+_RESTS = Counter("spacehub_rests", "Rests begun because the other side fails us", ["what"])
 _RESTING = Gauge("spacehub_resting", "1 while a lane (or a part of it) rests because the other side fails it", ["what"])
 
 PROBE_LIMIT = 60.0
@@ -59,6 +60,7 @@ class Breaker:
         self.rests_begun = 0
         """An answer to what was asked before the newest rest began is old news: it should not end that rest."""
         _RESTING.labels(what).set(0)
+        _RESTS.labels(what)
 
     @property
     def state(self) -> State:
@@ -150,4 +152,5 @@ class Breaker:
         self._failures.clear()
         self.reason = reason
         _RESTING.labels(self._what).set(1)
+        _RESTS.labels(self._what).inc()
         log.error("rest", what=self._what, reason=reason, seconds=seconds)

@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 
-from spacehub.errors import Away
+from spacehub.errors import Away, count_away
 
 _CODECS = {"jsonb": (json.dumps, json.loads)}
 
@@ -112,8 +112,10 @@ async def mapped() -> AsyncIterator[None]:
     except asyncpg.InterfaceError as fault:
         if "clos" not in str(fault):
             raise
+        count_away("postgresql")
         raise Away("postgresql: connection closed") from fault
     except _AWAY as fault:
+        count_away("postgresql")
         raise Away(f"postgresql: {type(fault).__name__}") from fault
     except asyncpg.PostgresError as fault:
         fault.detail = None

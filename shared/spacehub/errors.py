@@ -2,6 +2,10 @@
 
 from datetime import datetime, timedelta
 
+from prometheus_client import Counter
+
+_AWAY = Counter("spacehub_away", "Times that a server of ours could not be reached, or was too busy", ["server"])
+
 
 class TemporaryFailure(Exception):
     """It may work later: the message waits in a retry tier and comes back.
@@ -40,3 +44,8 @@ class Unreadable(PermanentFailure):
 
 class Away(Exception):
     """A database or broker of ours cannot be reached: whatever needs it pauses, and no attempt is used up."""
+
+
+def count_away(server: str) -> None:
+    """`server` (`postgresql`, `rabbitmq`) was found away."""
+    _AWAY.labels(server).inc()

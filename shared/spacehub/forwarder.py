@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import asyncpg
 import structlog
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter, Gauge, Histogram
 
 from spacehub import database, outbox
 from spacehub.confirming import Confirm, Outgoing
@@ -44,6 +44,19 @@ ASIDE = timedelta(seconds=5)
 _FORWARDED = Counter("spacehub_outbox_forwarded", "Outbox rows published, by the broker's answer", ["lane", "confirm"])
 _OLDEST = Gauge("spacehub_outbox_oldest_seconds", "Age of the oldest outbox row that is due", ["lane"])
 _WAITING = Gauge("spacehub_outbox_due_rows", "Outbox rows that are due", ["lane"])
+_PAUSED = Gauge("spacehub_forwarder_paused", "1 while a lane waits for the broker or the database", ["lane"])
+_ROUND = Histogram(
+    "spacehub_forward_seconds",
+    "Time to publish a batch, have it confirmed and delete it",
+    ["lane"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)
+_WAITED = Histogram(
+    "spacehub_outbox_waited_seconds",
+    "Time from when the oldest row of a batch was due until it was taken",
+    ["lane"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 3600),
+)
 
 _TAKE = """
 SELECT id, message_id, exchange, routing_key, content_type, headers, body,
@@ -94,6 +107,8 @@ async def forward(connection: Any, *, lane: Lane, publisher: Publishing, batch: 
             await connection.execute(_PUSH_BACK, returned, PUSH_BACK, 1)
         if refused := ended[Confirm.REFUSED]:
             await connection.execute(_PUSH_BACK, refused, ASIDE, 0)
+    _ROUND.labels(lane).observe((time.time_ns() - began) / 1e9)
+    _WAITED.labels(lane).observe(max(0.0, rows[0]["waited"]))
     for confirm, ids in ended.items():
         _FORWARDED.labels(lane, confirm.value).inc(len(ids))
     for message, confirm in zip(messages, confirms, strict=True):
@@ -127,6 +142,7 @@ def forwarding(lane: Lane, *, database_url: str, publisher: Publishing, poll: fl
                 finally:
                     await _close(connection)
             except Away as away:
+                _PAUSED.labels(lane).set(1)
                 log.warning("forwarder_paused", lane=lane, reason=str(away))
                 await backoff.wait(stopping)
 
@@ -151,6 +167,7 @@ async def _empty(
             while not stopping.is_set():
                 wake.clear()
                 done = await forward(connection, lane=lane, publisher=publisher)
+                _PAUSED.labels(lane).set(0)
                 backoff.reset()
                 if done.taken < BATCH and not stopping.is_set():
                     await happens(wake, within=poll)

@@ -13,7 +13,7 @@ from aio_pika.abc import AbstractConnection
 
 from spacehub.confirming import Confirm, ConfirmingChannel, Outgoing, open_channel
 from spacehub.decoding import decode_everything
-from spacehub.errors import Away
+from spacehub.errors import Away, count_away
 from spacehub.running import being_cancelled
 
 log = structlog.get_logger()
@@ -36,8 +36,10 @@ async def connect(url: str, *, name: str) -> AbstractConnection:
     except asyncio.CancelledError:
         if being_cancelled():
             raise
+        count_away("rabbitmq")
         raise Away("rabbitmq: the connection attempt was dropped") from None
     except Exception as fault:  # the client raises whatever ended the connection, be it a bare Exception
+        count_away("rabbitmq")
         raise Away(f"rabbitmq: {type(fault).__name__}") from fault
 
 

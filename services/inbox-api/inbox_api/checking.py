@@ -23,13 +23,14 @@ from spacehub.quiet_hours import QuietHours, may_go
 from spacehub.running import Backoff, Task, happens
 
 from inbox_api.closings import Closing, of_user
+from inbox_api.deliveries import count_ended
 from inbox_api.ends import NO_OUTCOME, End
 from inbox_api.seals import BrokenSeal, Seal
 from inbox_api.unsettled import Findings, Unsettled, asking_for_the_end, next_look
 
 log = structlog.get_logger()
 
-_CHECKED = Counter("inbox_deliveries_checked", "Deliveries without an end that were looked at", ["finding"])
+_CHECKED = Counter("spacehub_inbox_deliveries_checked", "Deliveries without an end that were looked at", ["finding"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,8 @@ async def check(*, store: Store, seal: Seal, patience: Patience, now: datetime, 
         for delivery in unsettled:
             look.at(delivery)
         await transaction.write(look.findings)
+    channels = {delivery.id: delivery.channel for delivery in unsettled}
+    count_ended(Tally((channels[end.id], end.status, end.reason) for end in look.findings.ends))
     for finding, count in look.tally.items():
         _CHECKED.labels(finding).inc(count)
     if unreadable := look.tally["unreadable"]:

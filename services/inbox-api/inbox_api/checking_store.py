@@ -24,7 +24,7 @@ SELECT id, subject, user_id FROM unsettled JOIN deliveries ON id = delivery_id
 WHERE look_at <= $1 ORDER BY look_at LIMIT $2"""
 
 _HOLD = """
-SELECT deliveries.id, critical, subject, user_id, expires_at, sealed, looked,
+SELECT deliveries.id, channel, critical, subject, user_id, expires_at, sealed, looked,
   EXISTS (SELECT FROM outbox WHERE message_id = deliveries.id::text) AS waits
 FROM unsettled JOIN deliveries ON id = delivery_id
 WHERE id = ANY($1::uuid[]) AND look_at <= $2 AND status = 'pending'

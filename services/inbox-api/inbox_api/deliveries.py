@@ -1,14 +1,24 @@
 """Deliveries, one for each event, user and channel, and the inbox rows among them: the records and their ids."""
 
+from collections import Counter as Tally
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+from prometheus_client import Counter
 from spacehub.events.envelope import Event
 from spacehub.events.facts import Channel, Locale
 
 Status = Literal["pending", "sent", "failed", "expired", "blocked", "suppressed", "unknown"]
+
+_BEGUN = Counter("spacehub_inbox_deliveries_begun", "Deliveries that began, by what of and how", ["type", "channel"])
+_ENDED = Counter(
+    "spacehub_inbox_deliveries_ended",
+    "Ends of deliveries on record; one that is corrected later counts again",
+    ["channel", "status", "reason"],
+)
 
 _NAMESPACE = uuid5(NAMESPACE_URL, "https://spacehub.mn/notify/deliveries")
 
@@ -56,3 +66,21 @@ class Notification:
 def delivery_id(event: Event, user_id: UUID | None, channel: Channel) -> UUID:
     """The same id for every copy of an event, so a repeat collides instead of sending again."""
     return uuid5(_NAMESPACE, "\n".join((event.source, event.id, str(user_id or ""), channel)))
+
+
+def count_begun(begun: Iterable[Delivery]) -> None:
+    """Count deliveries that were committed, with the ends of those that ended as they began."""
+    kinds, ends = Tally[tuple[str, str]](), Tally[tuple[str, str, str | None]]()
+    for delivery in begun:
+        kinds[delivery.type, delivery.channel] += 1
+        if delivery.status != "pending":
+            ends[delivery.channel, delivery.status, delivery.reason] += 1
+    for kind, count in kinds.items():
+        _BEGUN.labels(*kind).inc(count)
+    count_ended(ends)
+
+
+def count_ended(ends: "Tally[tuple[str, str, str | None]]") -> None:
+    """Count ends that were committed, by channel, status and reason."""
+    for (channel, status, reason), count in ends.items():
+        _ENDED.labels(channel, status, reason or "").inc(count)

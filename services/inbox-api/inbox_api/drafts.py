@@ -130,6 +130,7 @@ def _request(delivery: Delivery, event: Event, notice: Notice, text: Text, phone
         "user_id": delivery.user_id,
         "owner_id": delivery.owner_id,
         "subject": delivery.subject,
+        "due_at": delivery.available_at or event.time or delivery.created_at,
     }
     data: Fact
     if delivery.channel == "sms":

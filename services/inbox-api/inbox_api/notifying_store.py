@@ -16,7 +16,7 @@ from spacehub.events.envelope import Event
 from inbox_api import subject_rows
 from inbox_api.closings import Closing
 from inbox_api.contacts import Contact
-from inbox_api.deliveries import Delivery, Notification
+from inbox_api.deliveries import Delivery, Notification, count_begun, count_ended
 from inbox_api.plans import Plan
 from inbox_api.request_rows import request_row
 from inbox_api.seals import Seal
@@ -60,7 +60,8 @@ WITH withdrawn AS (
   DELETE FROM unsettled USING withdrawn WHERE delivery_id = withdrawn.id
 )
 UPDATE deliveries SET status = 'suppressed', reason = 'withdrawn', ended_at = $2
-FROM withdrawn WHERE deliveries.id = withdrawn.id"""
+FROM withdrawn WHERE deliveries.id = withdrawn.id
+RETURNING channel"""
 
 _HOLD_DELIVERIES = """
 SELECT FROM deliveries WHERE id = ANY($1::uuid[]) OR user_id = ANY($2::uuid[]) ORDER BY id FOR UPDATE"""
@@ -121,7 +122,10 @@ class PostgresStore:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["PostgresTransaction"]:
         async with database.transaction(self._pool) as connection:
-            yield PostgresTransaction(connection, seal=self._seal, look_after=self._look_after)
+            transaction = PostgresTransaction(connection, seal=self._seal, look_after=self._look_after)
+            yield transaction
+        count_begun(transaction.begun)
+        count_ended(Counter({(channel, "suppressed", "withdrawn"): n for channel, n in transaction.withdrawn.items()}))
 
 
 class PostgresTransaction:
@@ -131,6 +135,10 @@ class PostgresTransaction:
         self._connection = connection
         self._seal = seal
         self._look_after = look_after
+        self.begun: list[Delivery] = []
+        """What was written."""
+        self.withdrawn: Counter[str] = Counter()
+        """Of what had been written before, by channel."""
 
     async def take_in(self, events: Sequence[Event], *, now: datetime) -> list[Event]:
         first: dict[tuple[str, str], Event] = {}
@@ -168,6 +176,7 @@ class PostgresTransaction:
         await self._write_notifications(plan.notifications)
         if plan.deliveries:
             await self._connection.execute(_DELIVERIES, *_columns(map(_delivery, plan.deliveries.values())))
+            self.begun = list(plan.deliveries.values())
         await self._write_requests([(plan.deliveries[number], request) for number, request in plan.requests.items()])
 
     async def _write_contacts(self, plan: Plan) -> None:
@@ -192,7 +201,8 @@ class PostgresTransaction:
                 await self._connection.execute(_HOLD_DELIVERIES, numbers, sorted(plan.closed_users))
                 await self._connection.execute(_ERASE_TRACES, sorted(plan.closed_users))
             if numbers:
-                await self._connection.execute(_SUPPRESS, numbers, now)
+                suppressed = await self._connection.fetch(_SUPPRESS, numbers, now)
+                self.withdrawn.update(row["channel"] for row in suppressed)
 
     async def _erase_feeds(self, users: AbstractSet[UUID]) -> None:
         """Of users who are gone; the feed first, as by whoever reads in it."""

@@ -13,7 +13,7 @@ from inbox_api.retention import Ages, ages
 
 log = structlog.get_logger()
 
-_PRUNED = Counter("inbox_rows_pruned", "Rows forgotten because they were old", ["table"])
+_PRUNED = Counter("spacehub_inbox_rows_pruned", "Rows forgotten because they were old", ["table"])
 
 
 Table = Literal["notifications", "deliveries", "events"]

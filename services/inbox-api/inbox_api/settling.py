@@ -1,5 +1,6 @@
 """Settling: what the senders tell of their deliveries goes on record, each end once."""
 
+from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
@@ -10,6 +11,7 @@ import structlog
 from spacehub.errors import PermanentFailure
 from spacehub.events.envelope import Event
 
+from inbox_api.deliveries import count_ended
 from inbox_api.ends import End, Standing, end_told_by, holds
 
 log = structlog.get_logger()
@@ -43,6 +45,8 @@ async def settle(events: Sequence[Event], *, store: Store, clock: Callable[[], d
         ends = settled(told, standing)
         if ends:
             await transaction.record(ends)
+    channels = {end.id: event.data.type.partition(".")[0] for end, event in zip(told, events, strict=True)}
+    count_ended(Tally((channels[end.id], end.status, end.reason) for end in ends))
     if strangers := {end.id for end in told} - standing.keys():
         log.warning("outcome_without_delivery", count=len(strangers))
 

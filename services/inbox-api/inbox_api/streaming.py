@@ -29,8 +29,8 @@ PORTION = 20
 AGAIN = 1.0
 """Seconds until a stream that could not read its rows tries once more."""
 
-_OPEN = Gauge("inbox_streams_open", "Streams that this process holds")
-_REFUSED = Counter("inbox_streams_refused", "Streams that were not opened", ["why"])
+_OPEN = Gauge("spacehub_inbox_streams_open", "Streams that this process holds")
+_REFUSED = Counter("spacehub_inbox_streams_refused", "Streams that were not opened", ["why"])
 
 
 class Feeds(Protocol):

@@ -24,6 +24,7 @@ class Unsettled:
     """
 
     id: UUID
+    channel: str
     critical: bool
     subject: str | None
     user_id: UUID | None

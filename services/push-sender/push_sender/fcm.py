@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import aiohttp
 import structlog
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 from spacehub.breaker import Breaker
 from spacehub.retry_after import retry_after
 from spacehub.tracing import spans
@@ -24,8 +24,17 @@ from push_sender.message import Send
 
 log = structlog.get_logger()
 
-_ANSWERS = Counter("push_sender_messages", "Messages to single devices, by what became of them", ["platform", "fate"])
-_SECONDS = Histogram("push_sender_fcm_seconds", "Time FCM took to answer")
+_ANSWERS = Counter(
+    "spacehub_push_messages",
+    "Messages to single devices, by what came of them, and why",
+    ["platform", "fate", "reason"],
+)
+_SECONDS = Histogram(
+    "spacehub_push_fcm_seconds",
+    "Time FCM took to answer for one device",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+_REFUSED = Gauge("spacehub_push_credentials_refused", "1 while Google does not let us in: look at key and project")
 
 IDLE = 30.0
 """Seconds a connection may idle before we close it; Google keeps them for minutes."""
@@ -67,7 +76,7 @@ class Fcm:
             raise ValueError(f"{len(sends)} messages in one call, the limit is {self.MOST}")
         fates = await asyncio.gather(*map(self._send, sends))
         for send, fate in zip(sends, fates, strict=True):
-            _ANSWERS.labels(send.device.platform, type(fate).__name__.lower()).inc()
+            _ANSWERS.labels(send.device.platform, type(fate).__name__.lower(), getattr(fate, "reason", "")).inc()
         return fates
 
     async def _send(self, send: Send) -> Fate:
@@ -117,12 +126,14 @@ class Fcm:
         """Tell the breakers what the answer says about FCM and about the platform."""
         match answer:
             case Answer(Reached()):
+                _REFUSED.set(0)
                 self._lane.succeeded()
                 platform.succeeded()
             case Answer(Passing(reason, retry_in), stops="platform"):
                 self._lane.succeeded()
                 platform.rest(reason, retry_in=retry_in)
             case Answer(Untried(reason, retry_in)):
+                _REFUSED.set(1)
                 self._lane.rest(reason, retry_in=retry_in)
                 platform.undecided()
             case Answer(Passing(reason, retry_in)):

@@ -13,7 +13,7 @@ from push_sender.fates import Dead, Fate, Passing, Reached
 log = structlog.get_logger()
 
 _SUSPECTED = Gauge(
-    "push_sender_wrong_project_suspected", "1 while most tokens seem to belong to another project: look at our key"
+    "spacehub_push_wrong_project_suspected", "1 while most tokens seem to belong to another project: look at our key"
 )
 
 MANY = 5

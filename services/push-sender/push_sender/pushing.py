@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 from uuid import UUID
 
+from prometheus_client import Histogram
 from spacehub.breaker import Breaker, State
 from spacehub.errors import Away
 from spacehub.events.envelope import Event
@@ -15,7 +16,7 @@ from spacehub.events.requests import PushRequested
 from push_sender import endings
 from push_sender.device import Device, Resolved
 from push_sender.endings import Ending
-from push_sender.fates import Fate
+from push_sender.fates import Fate, Reached
 from push_sender.fuse import Fuse
 from push_sender.message import Send, letter_of
 
@@ -30,6 +31,13 @@ REMEMBERED = 10_000
 forgotten rings twice and replaces itself."""
 
 Key = TypeVar("Key")
+
+_LATENCY = Histogram(
+    "spacehub_push_event_to_fcm_seconds",
+    "Time from when a push was due (its event's, unless it was put off) until FCM took it for a device",
+    ["lane"],
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30, 60, 300, 1800, 7200),
+)
 
 
 class Devices(Protocol):
@@ -116,6 +124,9 @@ class Pushing:
         fates = iter(self._fuse.judged(await self._send(sends)))
         for push in alive:
             met = [(device, next(fates)) for device in devices[push]]
+            if push.due_at is not None and any(isinstance(fate, Reached) for _, fate in met):
+                waited = (self._clock() - push.due_at).total_seconds()
+                _LATENCY.labels("critical" if push.critical else "standard").observe(max(0.0, waited))
             done[push] = endings.concluded(requests[push], push, met, resolved_at=resolved.at, now=now)
         return done
 

@@ -19,9 +19,10 @@ log = structlog.get_logger()
 SHORTEST = 0.05
 """Seconds: what another transaction holds for a moment is not asked for in a tight loop."""
 
-_FIRED = Counter("scheduler_fired", "Events fired, by short type", ["type"])
-_WAKES = Counter("scheduler_wakes", "Rounds of the clock")
-_SLEEP = Gauge("scheduler_sleep_seconds", "How long the clock lay down to sleep; below 0 it is late")
+_FIRED = Counter("spacehub_scheduler_fired", "Events fired, by short type", ["type"])
+_WAKES = Counter("spacehub_scheduler_wakes", "Rounds of the clock")
+_SLEEP = Gauge("spacehub_scheduler_sleep_seconds", "How long the clock lay down to sleep; below 0 it is late")
+_ROUND = Gauge("spacehub_scheduler_last_round_timestamp_seconds", "When the clock last went its round")
 
 Check = Callable[[], Awaitable[None]]
 Hearing = Callable[["Alarm"], AbstractAsyncContextManager[Check]]
@@ -105,6 +106,7 @@ def keeping_time(
             alarm.sleep_until(fired.next_at)
             longest = min(longest, (fired.next_at - await clock.now()).total_seconds())
         _SLEEP.set(longest)
+        _ROUND.set_to_current_time()
         await alarm.rings(within=max(longest, SHORTEST))
 
     return keep_time

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Protocol
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter, Gauge, Histogram
 from spacehub.breaker import Breaker, State
 from spacehub.errors import NotNow
 from spacehub.outbox import Lane as LaneName
@@ -31,7 +31,13 @@ CRITICAL_WAITS = timedelta(seconds=30)
 NO_WAIT = timedelta(seconds=1)
 """A Retry-After below this says nothing."""
 
-_ANSWERS = Counter("spacehub_sms_answers", "What the carrier answered", ["lane", "answer"])
+_ANSWERS = Counter("spacehub_sms_answers", "What the carrier answered, and why", ["lane", "answer", "reason"])
+_SECONDS = Histogram(
+    "spacehub_sms_gateway_seconds",
+    "Time the carrier took to answer",
+    ["lane"],
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 7.5, 10),
+)
 _REFUSED = Gauge("spacehub_sms_credentials_refused", "1 while the carrier refuses our account: look at its password")
 
 
@@ -174,7 +180,8 @@ class Passage:
         if not self._admitted:
             raise NotNow("expiring")
         try:
-            accepted = await self._lane.gateway.send(to, text)
+            with _SECONDS.labels(self._lane.name).time():
+                accepted = await self._lane.gateway.send(to, text)
         except (RateLimited, CredentialsRefused) as refusal:
             self._count(refusal)
             self._lane.account_refused(refusal)
@@ -221,4 +228,4 @@ class Passage:
             self._lane.tell()
 
     def _count(self, answer: object) -> None:
-        _ANSWERS.labels(self._lane.name, type(answer).__name__).inc()
+        _ANSWERS.labels(self._lane.name, type(answer).__name__, getattr(answer, "reason", "")).inc()

@@ -2,11 +2,12 @@
 
 import traceback
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Protocol
 
 import structlog
+from prometheus_client import Histogram
 from spacehub.errors import NotNow, TemporaryFailure
 from spacehub.events.requests import SmsRequested
 from spacehub.segments import size_of
@@ -19,6 +20,13 @@ from sms_sender.outcomes import Outcome
 from sms_sender.phone import mobile_number
 
 log = structlog.get_logger()
+
+_LATENCY = Histogram(
+    "spacehub_sms_event_to_gateway_seconds",
+    "Time from when an SMS was due (its event's, unless it was put off) until the carrier took it",
+    ["lane"],
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30, 60, 300, 1800, 7200),
+)
 
 SECOND_TRY = timedelta(seconds=5)
 """How soon an OTP in doubt is sent once more."""
@@ -90,6 +98,9 @@ async def _make(attempt: Attempt, sms: SmsRequested, *, gateway: Gateway, ledger
         outcome = outcomes.unknown("unexpected")
     else:
         outcome = outcomes.sent(accepted.message_id)
+        if sms.due_at is not None:
+            waited = (datetime.now(UTC) - sms.due_at).total_seconds()
+            _LATENCY.labels("critical" if sms.critical else "standard").observe(max(0.0, waited))
     await _conclude(sms, attempt, outcome, took=_since(started), ledger=ledger)
 
 

@@ -11,11 +11,15 @@ import httpx
 import jwt
 import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from prometheus_client import Counter, Gauge
 
 from spacehub.errors import Away
 from spacehub.running import being_cancelled
 
 log = structlog.get_logger()
+
+_FETCHES = Counter("spacehub_jwks_fetches", "Times the issuer's keys were asked for", ["outcome"])
+_FETCHED = Gauge("spacehub_jwks_fetched_timestamp_seconds", "When the issuer's keys were last had")
 
 FRESH_FOR = 300.0
 """Seconds until a set is fetched again behind the requests' backs."""
@@ -75,12 +79,15 @@ class KeyRing:
         try:
             self._keys = usable_keys(await self._fetch(), algorithms=self._algorithms)
             self._failed = False
+            _FETCHES.labels("had").inc()
+            _FETCHED.set_to_current_time()
         except asyncio.CancelledError:
             if being_cancelled():
                 raise
             self._failed = True
         except KeysAway as away:
             self._failed = True
+            _FETCHES.labels("failed").inc()
             log.warning("keys_not_fetched", reason=str(away), kept=len(self._keys))
         finally:
             self._fetching = None

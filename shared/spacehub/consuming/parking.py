@@ -11,7 +11,7 @@ from aiormq.abc import DeliveredMessage
 
 from spacehub.consuming import letters
 from spacehub.consuming.session import Session
-from spacehub.consuming.settling import publish
+from spacehub.consuming.settling import count_fate, publish
 from spacehub.errors import Away
 from spacehub.rabbit import Publisher
 from spacehub.running import Backoff, Task
@@ -38,6 +38,7 @@ def parking(queue: WorkQueue, *, url: str, publisher: Publisher) -> Task:
                 backoff.reset()
                 log.warning("dead_letter", queue=queue.name, id=message.header.properties.message_id, reason=reason)
                 await session.ack(message)
+                count_fate(queue, "given_up")
 
         while not stopping.is_set():
             try:

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from time import perf_counter
+from time import perf_counter, time
 from typing import Protocol
 
 import structlog
@@ -34,7 +34,18 @@ from spacehub.tracing.spans import EventSpan
 log = structlog.get_logger()
 
 _HANDLED = Counter("spacehub_messages_handled", "Messages handled, by what became of them", ["queue", "fate"])
-_SECONDS = Histogram("spacehub_handling_seconds", "Time a handler took for a message or a batch", ["queue"])
+_SECONDS = Histogram(
+    "spacehub_handling_seconds",
+    "Time a handler took for a message or a batch",
+    ["queue"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+_LAG = Histogram(
+    "spacehub_message_lag_seconds",
+    "Time from when a message was due (its event's, unless it was put off) until it was first taken from the queue",
+    ["queue"],
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 900, 3600, 14400),
+)
 _PAUSED = Gauge("spacehub_subscription_paused", "1 while the subscription waits for something that is away", ["queue"])
 
 Handler = Callable[[Sequence[Event]], Awaitable[None]]
@@ -196,12 +207,20 @@ async def settle(
 
 def _taken(message: DeliveredMessage, *, queue: WorkQueue) -> Taken:
     event = read(message)
-    span = spans.handling(event, queue=queue.name, attempts=letters.attempts_of(message))
+    attempts = letters.attempts_of(message)
+    if not attempts and (due_at := getattr(event.data, "due_at", None) or event.time) is not None:
+        _LAG.labels(queue.name).observe(max(0.0, time() - due_at.timestamp()))
+    span = spans.handling(event, queue=queue.name, attempts=attempts)
     return Taken(message, event if span is None else replace(event, traceparent=span.traceparent), span)
 
 
 def _word_for(fate: Retry | Dead) -> str:
     return "dead" if isinstance(fate, Dead) else "retry"
+
+
+def count_fate(queue: WorkQueue, fate: str) -> None:
+    """Count a message of `queue` by what became of it."""
+    _HANDLED.labels(queue.name, fate).inc()
 
 
 def _away_for_long(away: Away) -> AwayForLong:

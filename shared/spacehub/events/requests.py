@@ -22,6 +22,7 @@ class _DeliveryRequested(Fact):
 
     The envelope's id is the delivery's id. `subject` is what it speaks of (`bill:123`); when that is closed before the
     request is sent, it is withdrawn. `source` and `source_id` name the event that caused it, `about` is its short type.
+    `due_at` is when it was to go out: at the event's time, unless quiet hours put it off.
     """
 
     source: str
@@ -32,6 +33,7 @@ class _DeliveryRequested(Fact):
     user_id: UUID | None = None
     owner_id: UUID | None = None
     subject: str | None = None
+    due_at: Moment | None = None
 
     @property
     def routing_key(self) -> str:
