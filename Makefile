@@ -21,7 +21,7 @@ run: setup ## Boot the whole system and keep it running (QUIET_HOURS=22:00-08:00
 test: setup ## Run every test against real PostgreSQL and RabbitMQ (PYTEST_ARGS="-k otp -x")
 	@exec $(BIN)/python -m pytest $(PYTEST_ARGS)
 
-check: setup ## Formatter, linter, strict types, floors
+check: setup ## Formatter, linter, strict types, floors, manifests
 	@exec $(BIN)/spacehub-dev check
 
 docs: setup ## Write the contract documents in docs/events and docs/api again
@@ -40,10 +40,12 @@ up: ## Build the images and bring the whole system up in containers (with Docker
 down: ## Stop the containers; their volumes stay (make down DOWN=--volumes removes them)
 	@$(COMPOSE) down $(DOWN)
 
-lock: ## Make requirements.lock again from the pyproject files (needs uv)
+lock: ## Make the locks again from the pyproject files and tools.in (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv: https://docs.astral.sh/uv/"; exit 1; }
 	uv lock --quiet --python 3.11
 	uv export --frozen --all-packages --no-emit-workspace --no-header --quiet --output-file requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+		deploy/k8s/tools.in --output-file deploy/k8s/tools.lock
 
 clean: ## Remove .venv, .run and every cache
 	@$(PYTHON) dev/clean.py

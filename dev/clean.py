@@ -26,7 +26,7 @@ def main() -> int:
                 return 1
     for directory in (ROOT / ".run", ROOT / ".run" / "demo"):
         shutil.rmtree(elsewhere(directory), ignore_errors=True)
-    for name in (".venv", ".run", *CACHES):
+    for name in (".venv", ".venv-tools", ".run", *CACHES):
         shutil.rmtree(ROOT / name, ignore_errors=True)
     for cache in ROOT.rglob("__pycache__"):
         shutil.rmtree(cache, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""`make check`: formatter, linter, strict types and floors; all of them run, then any failure fails the whole."""
+"""`make check`: formatter, linter, strict types, floors, manifests; all run, then any failure fails the whole."""
 
 import subprocess
 import sys
@@ -21,6 +21,7 @@ def commands(root: Path = ROOT) -> dict[str, list[str]]:
         "lint": [str(BIN / "ruff"), "check", "--quiet"],
         **types,
         "floors": [str(BIN / "python"), "-m", "pytest", "-q", "tests/test_floors.py"],
+        "manifests": [str(BIN / "spacehub-dev"), "manifests"],
     }
 
 

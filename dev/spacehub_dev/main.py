@@ -21,8 +21,16 @@ def commands() -> None:
 
 @app.command()
 def check() -> None:
-    """Formatter, linter, strict types and floors."""
+    """Formatter, linter, strict types, floors and manifests."""
     raise typer.Exit(checking.check())
+
+
+@app.command()
+def manifests() -> None:
+    """Check what deploy/k8s would send to a cluster: fields, custom resources, and what is unsafe."""
+    from spacehub_dev.cluster import checking as cluster  # the simulators start by this command too and need none of it
+
+    raise typer.Exit(cluster.check())
 
 
 @app.command()
