@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from alembic.script import ScriptDirectory
 from spacehub import database, migrating
 from spacehub.testing.programs import program
 from spacehub.testing.waiting import eventually
@@ -78,3 +79,52 @@ async def test_failing_version_leaves_nothing_behind(make_database: MakeDatabase
         await migrate(folder, url)
 
     assert await columns(url) == []
+
+
+async def test_who_waits_goes_on_when_the_newest_version_is_there_and_changes_nothing(
+    make_database: MakeDatabase, folder: Path
+) -> None:
+    url = await make_database()
+    await migrate(folder, url)
+    versions = add_and_read(folder, 2, "ALTER TABLE bills ADD COLUMN amount bigint")
+
+    waiting = asyncio.create_task(migrating.reached(versions, url, every=0.02))
+    looked = await asyncio.wait([waiting], timeout=0.3)
+    before = await columns(url)
+    await migrate(folder, url)
+    await asyncio.wait_for(waiting, 30)
+
+    assert looked[1] == {waiting}
+    assert before == ["id"]
+
+
+async def test_who_waits_looks_again_at_an_empty_database_and_at_one_that_is_away(
+    make_database: MakeDatabase, folder: Path
+) -> None:
+    url = await make_database()
+    versions = ScriptDirectory(str(folder))
+
+    waiting = [
+        asyncio.create_task(migrating.reached(versions, place, every=0.02))
+        for place in (url, "postgresql://nobody@127.0.0.1:1/nothing")
+    ]
+    _, still = await asyncio.wait(waiting, timeout=0.3)
+    for task in waiting:
+        task.cancel()
+
+    assert still == set(waiting)
+
+
+async def test_an_older_program_runs_with_a_newer_schema(make_database: MakeDatabase, folder: Path) -> None:
+    url = await make_database()
+    older = ScriptDirectory(str(folder))
+    list(older.walk_revisions())
+    add(folder, 2, "ALTER TABLE bills ADD COLUMN amount bigint")
+    await migrate(folder, url)
+
+    await asyncio.wait_for(migrating.reached(older, url), 30)
+
+
+def add_and_read(folder: Path, number: int, statement: str) -> ScriptDirectory:
+    add(folder, number, statement)
+    return ScriptDirectory(str(folder))

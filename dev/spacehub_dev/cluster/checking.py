@@ -36,7 +36,7 @@ def check() -> int:
 
 
 def faults_of(listed: Sequence[Manifest]) -> Iterator[str]:
-    """What is wrong with these manifests, a line each. All are looked at together, since each tool takes long to start."""
+    """What is wrong with these manifests, a line each. All at once: each tool takes seconds to start."""
     custom = [manifest for manifest in listed if is_custom(manifest)]
     known = [manifest for manifest in listed if not is_custom(manifest)]
     for manifest in custom:

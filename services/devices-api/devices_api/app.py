@@ -40,9 +40,9 @@ def consume() -> None:
 
 
 @app.command()
-def migrate() -> None:
+def migrate(wait: migrating.Wait = False) -> None:
     """Bring the database to its newest shape."""
-    migrating.upgrade(MIGRATIONS, _settings("migrate").database_url.get_secret_value())
+    migrating.upgrade(MIGRATIONS, _settings("migrate").database_url.get_secret_value(), wait=wait)
 
 
 async def _serve(settings: Settings) -> None:

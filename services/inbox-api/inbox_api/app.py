@@ -49,11 +49,11 @@ def forward() -> None:
 
 
 @app.command()
-def migrate() -> None:
+def migrate(wait: migrating.Wait = False) -> None:
     """Bring the database to the newest version."""
     settings = Settings()
     _tell("migrate", settings)
-    migrating.upgrade(MIGRATIONS, settings.database_url.get_secret_value())
+    migrating.upgrade(MIGRATIONS, settings.database_url.get_secret_value(), wait=wait)
 
 
 def _tell(verb: str, settings: ProcessSettings) -> None:

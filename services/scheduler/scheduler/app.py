@@ -57,9 +57,9 @@ def forward_command() -> None:
 
 
 @app.command("migrate")
-def migrate_command() -> None:
+def migrate_command(wait: migrating.Wait = False) -> None:
     """Bring the database to its newest shape."""
-    migrating.upgrade(MIGRATIONS, _settings("migrate").database_url.get_secret_value())
+    migrating.upgrade(MIGRATIONS, _settings("migrate").database_url.get_secret_value(), wait=wait)
 
 
 @app.command("due")

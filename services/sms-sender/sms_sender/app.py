@@ -33,9 +33,9 @@ def forward() -> None:
 
 
 @app.command()
-def migrate() -> None:
+def migrate(wait: migrating.Wait = False) -> None:
     """Bring the database to its newest shape."""
-    migrating.upgrade(MIGRATIONS, _settings("migrate").database_url.get_secret_value())
+    migrating.upgrade(MIGRATIONS, _settings("migrate").database_url.get_secret_value(), wait=wait)
 
 
 def _settings(verb: str) -> Settings:
