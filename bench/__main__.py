@@ -16,13 +16,19 @@ from pathlib import Path
 from spacehub.telemetry import configure_logs
 from spacehub_dev.launcher.interrupting import run_until_interrupted
 
-from bench import forwarder, reporting
+from bench import feed, forwarder, notifying, otp, push, reporting, sms, timers
 from bench.ground import Ground, opened
 from bench.measuring import Findings, Unavailable
 
 Stage = Callable[[Ground], Awaitable[Findings]]
 STAGES: Mapping[str, Stage] = {
     "forwarder": forwarder.measure,
+    "notifying": notifying.measure,
+    "sms": sms.measure,
+    "push": push.measure,
+    "otp": otp.measure,
+    "feed": feed.measure,
+    "timers": timers.measure,
 }
 WHOLE = 15 * 60.0
 """Seconds that the whole run may take."""

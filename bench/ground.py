@@ -1,6 +1,7 @@
 """Where stages are measured: private servers, started when first asked for, and programs of ours as processes."""
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -20,6 +21,9 @@ from spacehub_dev.provisioning.servers import Report
 from bench.measuring import Unavailable
 
 BIN = Path(sys.executable).parent
+KEYS = {"PHONE_KEY": "a key for measuring only", "SEAL_KEY": "a seal for measuring only"}
+NO_BROKER = "amqp://nobody:nothing@127.0.0.1:1/"
+"""For processes that must be told of a broker and never speak to it."""
 PROGRAMS = Path(__file__).parent / "programs"
 
 
@@ -74,18 +78,50 @@ class Ground:
 
     @asynccontextmanager
     async def program(
-        self, name: str, command: Sequence[str], environment: Mapping[str, str], *, port: int, ready: str = "/readyz"
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        ready: str | None = None,
+        cwd: Path = Path("/"),
     ) -> AsyncIterator[int]:
-        """A process, by its pid, from when `ready` at `port` answers well."""
+        """A process, by its pid, from when the page `ready` answers well."""
         log = self.directory / "logs" / f"{name.replace(' ', '-')}.log"
-        program = Program(name, command, self.directory, log, {"PATH": "/usr/bin:/bin", **environment})
+        program = Program(name, command, self.directory, log, {"PATH": os.environ["PATH"], **environment}, cwd=cwd)
         program.start()
         try:
-            await self._answers(program, f"http://127.0.0.1:{port}{ready}")
-            assert program.pid is not None
+            if ready is not None:
+                await self._answers(program, ready)
+            assert program.pid is not None, program.last_lines()
             yield program.pid
         finally:
-            await asyncio.to_thread(program.stop)
+            await asyncio.to_thread(program.stop, patience=10)
+
+    @asynccontextmanager
+    async def ours(self, verb: str, told: Mapping[str, str]) -> AsyncIterator[int]:
+        """A process of a service, such as `sms-sender consume standard`, by its pid, from when it is ready."""
+        service, *words = verb.split()
+        prefix = f"{service.replace('-', '_').upper()}_"
+        async with port() as health:
+            environment = {**KEYS, "QUIET_HOURS": "off", "HEALTH_PORT": str(health), **told}
+            prefixed = {f"{prefix}{name}": value for name, value in environment.items()}
+            ready = f"http://127.0.0.1:{health}/readyz"
+            async with self.program(verb, [str(BIN / service), *words], prefixed, ready=ready) as pid:
+                yield pid
+
+    @asynccontextmanager
+    async def sink(self, *, delay_ms: int) -> AsyncIterator["Sink"]:
+        """A carrier, or FCM, that answers everything after so long."""
+        program = await self.compiled("sink")
+        async with port() as number:
+            url = f"http://127.0.0.1:{number}"
+            command = [str(program), str(number), str(delay_ms)]
+            async with (
+                self.program(f"sink {delay_ms}", command, {}, ready=f"{url}/count"),
+                httpx.AsyncClient(trust_env=False, timeout=10) as client,
+            ):
+                yield Sink(url, client)
 
     async def _answers(self, program: Program, url: str) -> None:
         async with httpx.AsyncClient(trust_env=False, timeout=5) as client, asyncio.timeout(60):
@@ -111,6 +147,18 @@ class Ground:
             if not await _succeeds(command):
                 raise Unavailable(f"{name}.c cannot be compiled: {' '.join(command)} fails")
         return program
+
+
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """The running carrier."""
+
+    url: str
+    client: httpx.AsyncClient
+
+    async def taken(self) -> int:
+        """How many requests there were so far."""
+        return int((await self.client.get(f"{self.url}/count")).text)
 
 
 @asynccontextmanager

@@ -43,10 +43,12 @@ def outbox_rows(total: int) -> list[OutboxRow]:
     return [outbox.row_of(message, exchange=DELIVERIES_EXCHANGE) for message in sms_requests(total)]
 
 
-async def fill(connection: Any, rows: list[OutboxRow]) -> None:
-    """Put `rows` into an empty outbox in one commit."""
-    await connection.execute("TRUNCATE outbox")
+async def fill(connection: Any, rows: list[OutboxRow], *, empty: bool = True) -> None:
+    """Put `rows` into an outbox in one commit; it is made `empty` first, and measured for the planner afterwards."""
+    if empty:
+        await connection.execute("TRUNCATE outbox")
     async with connection.transaction():
         for start in range(0, len(rows), 1000):
             await outbox.write(connection, rows[start : start + 1000])
-    await connection.execute("ANALYZE outbox")
+    if empty:
+        await connection.execute("ANALYZE outbox")
