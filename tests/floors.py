@@ -25,7 +25,7 @@ SHARED_FOR = {
         "tracing",
         "breaker",
     },
-    THING: {"errors", "events", "quiet_hours", "privacy", "segments"},
+    THING: {"errors", "events", "quiet_hours", "privacy", "secret", "segments"},
 }
 """What deeds and things may import of `spacehub`; the other floors may import all of it."""
 

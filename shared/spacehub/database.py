@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 
 from spacehub.errors import Away, count_away
+from spacehub.secret import Secret, now
 
 _CODECS = {"jsonb": (json.dumps, json.loads)}
 
@@ -35,10 +36,17 @@ _AWAY = (
 """The database's own condition, as against what is wrong with a statement or its values."""
 
 
-async def open_pool(url: str, *, size: int = 10) -> "asyncpg.Pool[asyncpg.Record]":
-    """A pool of at most `size` connections that connects when first used, so a service starts without its database."""
+async def open_pool(url: Secret, *, size: int = 10) -> "asyncpg.Pool[asyncpg.Record]":
+    """A pool of at most `size` connections that connects when first used, so a service starts without its database.
+
+    Each connection is made by the URL as it is at that moment.
+    """
+
+    async def connect_now(*_: Any, **options: Any) -> "asyncpg.Connection[asyncpg.Record]":
+        return await asyncpg.connect(plain_url(now(url)), **options)
+
     return await asyncpg.create_pool(
-        plain_url(url),
+        connect=connect_now,
         min_size=0,
         max_size=size,
         command_timeout=COMMAND_TIMEOUT,
@@ -51,7 +59,7 @@ async def open_pool(url: str, *, size: int = 10) -> "asyncpg.Pool[asyncpg.Record
 
 
 @asynccontextmanager
-async def pooled(url: str, *, size: int = 10) -> AsyncIterator["asyncpg.Pool[asyncpg.Record]"]:
+async def pooled(url: Secret, *, size: int = 10) -> AsyncIterator["asyncpg.Pool[asyncpg.Record]"]:
     """Such a pool for the length of a block; at the end a database that is gone is not waited for."""
     pool = await open_pool(url, size=size)
     try:
@@ -62,11 +70,11 @@ async def pooled(url: str, *, size: int = 10) -> AsyncIterator["asyncpg.Pool[asy
                 await pool.close()
 
 
-async def connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":
+async def connect(url: Secret) -> "asyncpg.Connection[asyncpg.Record]":
     """One connection of its own, prepared like those of a pool. Raises Away."""
     async with mapped():
         connection = await asyncpg.connect(
-            plain_url(url), command_timeout=COMMAND_TIMEOUT, timeout=5.0, server_settings=_SERVER_SETTINGS
+            plain_url(now(url)), command_timeout=COMMAND_TIMEOUT, timeout=5.0, server_settings=_SERVER_SETTINGS
         )
         await _prepare(connection)
     return connection

@@ -26,6 +26,7 @@ from spacehub.health import Check
 from spacehub.outbox import Lane
 from spacehub.rabbit import Publisher
 from spacehub.running import Backoff, Task, happens
+from spacehub.secret import Secret
 from spacehub.settings import ServiceSettings
 from spacehub.tracing import spans
 
@@ -129,7 +130,7 @@ async def forward(connection: Any, *, lane: Lane, publisher: Publishing, batch: 
     return Forwarded(taken=len(rows), acked=len(acked), returned=len(returned), refused=len(refused))
 
 
-def forwarding(lane: Lane, *, database_url: str, publisher: Publishing, poll: float | None = None) -> Task:
+def forwarding(lane: Lane, *, database_url: Secret, publisher: Publishing, poll: float | None = None) -> Task:
     """A long task that empties one lane of the outbox, looking every `poll` seconds whether there is more."""
 
     async def keep_forwarding(stopping: asyncio.Event) -> None:
@@ -180,20 +181,20 @@ async def emptying(
     service: str, settings: ServiceSettings, *, lanes: Sequence[Lane] = ("critical", "standard")
 ) -> AsyncIterator[tuple[dict[str, Task], dict[str, Check]]]:
     """The long tasks that empty and watch the outbox of `service`, and what its readiness depends on."""
-    url = settings.database_url.get_secret_value()
+    url = settings.database_url.get_secret_value
     tasks: dict[str, Task] = {"watch outbox": watching(database_url=url)}
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(database.pooled(url, size=1))
         checks: dict[str, Check] = {"database": partial(database.answers, pool)}
         for lane in lanes:
-            publisher = Publisher(settings.amqp_url.get_secret_value(), name=f"{service} forward {lane}")
+            publisher = Publisher(settings.amqp_url.get_secret_value, name=f"{service} forward {lane}")
             stack.push_async_callback(publisher.close)
             tasks[f"forward {lane}"] = forwarding(lane, database_url=url, publisher=publisher)
             checks[f"broker {lane}"] = publisher.answers
         yield tasks, checks
 
 
-def watching(*, database_url: str, every: float = 5.0) -> Task:
+def watching(*, database_url: Secret, every: float = 5.0) -> Task:
     """A long task that measures how much is due in the outbox and how long it has waited."""
 
     async def watch(stopping: asyncio.Event) -> None:

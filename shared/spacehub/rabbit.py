@@ -15,6 +15,7 @@ from spacehub.confirming import Confirm, ConfirmingChannel, Outgoing, open_chann
 from spacehub.decoding import decode_everything
 from spacehub.errors import Away, count_away
 from spacehub.running import being_cancelled
+from spacehub.secret import Secret, now
 
 log = structlog.get_logger()
 
@@ -25,13 +26,16 @@ CONNECT_TIMEOUT = 5.0
 CLOSE_TIMEOUT = 2.0
 
 
-async def connect(url: str, *, name: str) -> AbstractConnection:
-    """A connection that the broker lists under `name`. Raises Away when the broker cannot be reached."""
+async def connect(url: Secret, *, name: str) -> AbstractConnection:
+    """A connection that the broker lists under `name`, by the URL as it is now.
+
+    Raises Away when the broker cannot be reached, or does not know the password (yet).
+    """
     decode_everything()
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
             return await aio_pika.connect(
-                url, client_properties={"connection_name": name}, heartbeat=HEARTBEAT, timeout=CONNECT_TIMEOUT
+                now(url), client_properties={"connection_name": name}, heartbeat=HEARTBEAT, timeout=CONNECT_TIMEOUT
             )
     except asyncio.CancelledError:
         if being_cancelled():
@@ -49,7 +53,7 @@ class Publisher:
     Safe for many tasks at once.
     """
 
-    def __init__(self, url: str, *, name: str) -> None:
+    def __init__(self, url: Secret, *, name: str) -> None:
         self._url = url
         self._name = name
         self._connection: AbstractConnection | None = None

@@ -20,6 +20,13 @@ def secrets_directory() -> Path | None:
     return directory if directory.is_dir() else None
 
 
+def mounted(name: str) -> MountedSecret | None:
+    """The secret mounted as a file named like the variable `name`, where there is one."""
+    directory = secrets_directory()
+    file = directory / name.lower() if directory else None
+    return MountedSecret(file) if file and file.is_file() else None
+
+
 class MountedSettings(BaseSettings):
     """Read from the environment (`<PREFIX>AMQP_URL`) or from a mounted file of the same name, lower case.
 
@@ -91,8 +98,6 @@ class _MountedFiles(SecretsSettingsSource):
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         value, key, is_complex = super().get_field_value(field, field_name)
         if value and SecretStr in (field.annotation, *get_args(field.annotation)):
-            directory = secrets_directory()
             [(_, name, _)] = self._extract_field_info(field, field_name)
-            file = directory and self.find_case_path(directory, name, case_sensitive=False)
-            value = MountedSecret(file) if file else value
+            value = mounted(name) or value
         return value or None, key, is_complex

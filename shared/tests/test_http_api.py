@@ -241,10 +241,10 @@ async def test_without_keys_the_answer_is_503_and_not_the_callers_fault() -> Non
 
 
 async def test_a_route_knows_no_caller_where_nobody_was_asked_for_one() -> None:
-    transport = httpx.ASGITransport(api(shared_secret(SecretStr("between us"))))
+    transport = httpx.ASGITransport(api(shared_secret(SecretStr("between-us"))))
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
-        right = await client.get("/away", headers={"Authorization": "Bearer between us"})
+        right = await client.get("/away", headers={"Authorization": "Bearer between-us"})
         wrong = await client.get("/away", headers={"Authorization": "Bearer between ut"})
-        user = await client.post("/orders", json={"token": "abc"}, headers={"Authorization": "Bearer between us"})
+        user = await client.post("/orders", json={"token": "abc"}, headers={"Authorization": "Bearer between-us"})
 
     assert (right.status_code, wrong.status_code, user.status_code) == (503, 401, 401)

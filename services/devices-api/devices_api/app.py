@@ -61,7 +61,7 @@ async def _serve(settings: Settings) -> None:
 
 
 async def _consume(settings: Settings) -> None:
-    url = settings.amqp_url.get_secret_value()
+    url = settings.amqp_url.get_secret_value
     publisher = Publisher(url, name="devices-api consume")
     async with _registry(settings) as (registry, database_answers):
         checks = {"database": database_answers, "broker": publisher.answers}
@@ -75,7 +75,7 @@ async def _consume(settings: Settings) -> None:
 @asynccontextmanager
 async def _registry(settings: Settings) -> AsyncIterator[tuple[Registry, Check]]:
     """The registry, and whether its database answers."""
-    pool = await database.open_pool(settings.database_url.get_secret_value(), size=settings.connections)
+    pool = await database.open_pool(settings.database_url.get_secret_value, size=settings.connections)
     try:
         yield Registry(pool), partial(database.answers, pool)
     finally:

@@ -63,7 +63,7 @@ async def serve(settings: ApiSettings) -> None:
 
 async def consume(settings: Settings, queues: Sequence[Queue]) -> None:
     """Bring events to everyone they are for and outcomes on record, until told to stop."""
-    amqp = settings.amqp_url.get_secret_value()
+    amqp = settings.amqp_url.get_secret_value
     tasks: dict[str, running.Task] = {}
     checks: dict[str, health.Check] = {}
     async with AsyncExitStack() as stack:
@@ -121,7 +121,7 @@ def _checking(settings: Settings, pool: "asyncpg.Pool[asyncpg.Record]") -> runni
 
 
 def _pool(settings: ServiceSettings, *, size: int) -> AbstractAsyncContextManager["asyncpg.Pool[asyncpg.Record]"]:
-    return database.pooled(settings.database_url.get_secret_value(), size=size)
+    return database.pooled(settings.database_url.get_secret_value, size=size)
 
 
 def _health(settings: ServiceSettings, checks: Mapping[str, health.Check]) -> running.Task:

@@ -1,14 +1,18 @@
 """Access tokens of our service account: the library's credential, refreshed where it does not hold up the loop."""
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import google.auth.exceptions
 import requests
+import structlog
 from firebase_admin import credentials
 from google.auth.credentials import TokenState
 from google.auth.transport.requests import Request
+
+log = structlog.get_logger()
 
 _TIMEOUT = 10.0
 """Seconds for one call of the token endpoint; the library makes up to three."""
@@ -23,14 +27,17 @@ class NoAccess(Exception):
 
 
 class Access:
-    """Access tokens for one service account; safe for many tasks of one loop.
+    """Access tokens for one service account, whose key `read` brings; safe for many tasks of one loop.
+
+    The key is read again for each token, so that its file can be replaced; one that cannot be read leaves the last.
 
     google-auth refreshes with a blocking client inside the call that needs a token. Here it happens before, in a
     thread, and once for all who wait, whether it works or not.
     """
 
-    def __init__(self, credential: credentials.Base) -> None:
-        self._credential = credential.get_credential()
+    def __init__(self, read: Callable[[], credentials.Base]) -> None:
+        self._read = read
+        self._credential = read().get_credential()
         self._refreshing: asyncio.Task[None] | None = None
         self._session = requests.Session()
         self._session.trust_env = False
@@ -55,7 +62,13 @@ class Access:
     async def _refresh(self) -> None:
         request = partial(Request(self._session), timeout=_TIMEOUT)
         try:
-            await asyncio.to_thread(self._credential.refresh, request)
+            credential = await asyncio.to_thread(lambda: self._read().get_credential())
+        except (ValueError, OSError):
+            log.warning("service_account_unreadable")
+            credential = self._credential
+        try:
+            await asyncio.to_thread(credential.refresh, request)
+            self._credential = credential
         except google.auth.exceptions.GoogleAuthError as error:
             if self._credential.token_state is TokenState.STALE:
                 return  # it still works for some minutes, and the next call tries again

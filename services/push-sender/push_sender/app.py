@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from functools import partial
 
 import typer
 from spacehub import health, quiet_hours, running, telemetry
@@ -38,7 +39,7 @@ def consume() -> None:
 
 
 async def _consume(settings: Settings) -> None:
-    amqp_url = settings.amqp_url.get_secret_value()
+    amqp_url = settings.amqp_url.get_secret_value
     tasks: dict[str, running.Task] = {}
     checks: dict[str, health.Check] = {}
     async with AsyncExitStack() as stack:
@@ -46,7 +47,7 @@ async def _consume(settings: Settings) -> None:
         devices = await stack.enter_async_context(
             devices_api(settings.devices_url, secret=settings.devices_secret, timeout=settings.devices_timeout)
         )
-        account = access.Access(access.service_account(settings.fcm_credentials_file))
+        account = access.Access(partial(access.service_account, settings.fcm_credentials_file))
         stack.callback(account.close)
         platforms, fuse = fcm.platform_breakers(), Fuse()
         for lane, batch, workers in _lanes(settings):

@@ -30,8 +30,9 @@ class _Answer(BaseModel):
 class DevicesApi:
     """Asks devices-api; made by `devices_api`."""
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
+    def __init__(self, client: httpx.AsyncClient, secret: SecretStr) -> None:
         self._client = client
+        self._secret = secret
 
     async def resolve(self, users: Sequence[UUID]) -> Resolved:
         """The devices of `users` as they are now.
@@ -39,8 +40,10 @@ class DevicesApi:
         Raises Away for anything but a readable answer, a refused secret or a wrong address too: without the devices
         nothing can be sent, and pushes are better late than lost.
         """
+        first, *_ = self._secret.get_secret_value().split()  # two while it is changed: the old one, the new one
+        headers = {"Authorization": f"Bearer {first}"}
         try:
-            response = await self._client.post(PATH, json={"userIds": [str(user) for user in users]})
+            response = await self._client.post(PATH, json={"userIds": [str(user) for user in users]}, headers=headers)
         except httpx.HTTPError as error:
             raise Away(f"devices-api: {type(error).__name__}") from None
         if response.status_code != httpx.codes.OK:
@@ -63,8 +66,7 @@ async def devices_api(url: str, *, secret: SecretStr, timeout: timedelta) -> Asy
     """devices-api at `url`, with the secret that its internal calls ask for; `timeout` is for one call."""
     async with httpx.AsyncClient(
         base_url=url,
-        headers={"Authorization": f"Bearer {secret.get_secret_value()}"},
         timeout=timeout.total_seconds(),
         trust_env=False,
     ) as client:
-        yield DevicesApi(client)
+        yield DevicesApi(client, secret)

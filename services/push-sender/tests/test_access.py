@@ -39,7 +39,7 @@ async def endpoint() -> AsyncIterator[Endpoint]:
 @pytest.fixture
 async def access(endpoint: Endpoint, tmp_path: Path) -> AsyncIterator[Access]:
     key = write_key(tmp_path / "key.json", token_uri=f"{endpoint.server.url}/token")
-    access = Access(service_account(key))
+    access = Access(lambda: service_account(key))
     yield access
     access.close()
 
@@ -87,7 +87,7 @@ async def test_refusal_is_our_fault(access: Access, endpoint: Endpoint, answers:
 async def test_endpoint_that_cannot_be_reached_is_away(tmp_path: Path) -> None:
     async with raw_server(lambda line: line.wait_for_the_end()) as gone:
         key = write_key(tmp_path / "key.json", token_uri=f"{gone.url}/token")
-    access = Access(service_account(key))
+    access = Access(lambda: service_account(key))
 
     with pytest.raises(NoAccess) as absence:
         await access.token()
@@ -110,3 +110,24 @@ async def test_refusal_of_an_older_token_leaves_the_newer_one(access: Access, en
     access.refused(older)
 
     assert await access.token() == newer
+
+
+async def test_key_that_takes_the_place_of_another_is_used_for_the_next_token(
+    access: Access, endpoint: Endpoint, tmp_path: Path
+) -> None:
+    await access.token()
+    async with raw_server(endpoint.script) as elsewhere:
+        write_key(tmp_path / "key.json", token_uri=f"{elsewhere.url}/token")
+        expires_in(access, timedelta(minutes=1))
+        token = await access.token()
+
+    assert token == "token-2"
+    assert (len(endpoint.server.requests), len(elsewhere.requests)) == (1, 1)
+
+
+async def test_key_that_cannot_be_read_leaves_the_last_one(access: Access, endpoint: Endpoint, tmp_path: Path) -> None:
+    await access.token()
+    (tmp_path / "key.json").write_text("{")
+    expires_in(access, timedelta(minutes=1))
+
+    assert await access.token() == "token-2"

@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from push_sender.device import Device
@@ -11,6 +12,7 @@ from push_sender.devices import DevicesApi, devices_api
 from push_sender.testing import BOLD, SARAA
 from pydantic import SecretStr
 from spacehub.errors import Away
+from spacehub.secret import MountedSecret
 from spacehub.testing.raw_server import Line, raw_server
 
 RESOLVED_AT = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
@@ -91,3 +93,24 @@ async def test_nobody_there_means_away() -> None:
     async with asking(gone.url) as api:
         with pytest.raises(Away):
             await api.resolve([BOLD])
+
+
+async def test_first_of_two_secrets_is_shown_and_each_call_shows_it_as_it_is_then(tmp_path: Path) -> None:
+    async def answer(line: Line) -> None:
+        while True:
+            await line.read_request()
+            await line.reply("200 OK", json.dumps(ANSWER).encode())
+
+    file = tmp_path / "secret"
+    file.write_text("old-secret new-secret")
+    secret = MountedSecret(file)
+    async with (
+        raw_server(answer) as server,
+        devices_api(server.url, secret=secret, timeout=timedelta(seconds=5)) as api,
+    ):
+        await api.resolve([BOLD])
+        file.write_text("new-secret")
+        await api.resolve([BOLD])
+
+    shown = [request.lower().partition(b"authorization: ")[2].partition(b"\r")[0] for request in server.requests]
+    assert shown == [b"bearer old-secret", b"bearer new-secret"]

@@ -46,7 +46,7 @@ class Lane:
 async def opened_lane(url: str, key_file: Path, *, timeout: float = 10, at_once: int = 100) -> AsyncIterator[Lane]:
     clock = Clock()
     breaker = Breaker("test", clock=clock)
-    access = Access(service_account(key_file))
+    access = Access(lambda: service_account(key_file))
     async with connections(timeout=timedelta(seconds=timeout)) as session:
         fcm = Fcm(
             f"{url}/v1/projects/spacehub/messages:send",

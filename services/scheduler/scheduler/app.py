@@ -76,11 +76,11 @@ def due_command(
 
 async def _consume(settings: Settings) -> None:
     async with _pool(settings) as pool:
-        publisher = Publisher(settings.amqp_url.get_secret_value(), name="scheduler consume")
+        publisher = Publisher(settings.amqp_url.get_secret_value, name="scheduler consume")
         learning = partial(learn, timetable=Timetable(pool), clock=DatabaseClock(pool))
         tasks = subscription.tasks(
             [facts(learn=learning, batch=settings.facts_batch)],
-            url=settings.amqp_url.get_secret_value(),
+            url=settings.amqp_url.get_secret_value,
             publisher=publisher,
         )
         await _run(settings, tasks, {"postgresql": partial(database.answers, pool), "rabbitmq": publisher.answers})
@@ -96,7 +96,7 @@ async def _fire(settings: Settings) -> None:
             ),
             forget=partial(forget_old_facts, timetable=timetable, clock=clock, kept=settings.facts_kept),
             clock=clock,
-            hearing=partial(hearing, url=settings.database_url.get_secret_value()),
+            hearing=partial(hearing, url=settings.database_url.get_secret_value),
             poll=settings.safety_poll,
         )
         await _run(settings, {"fire": ticking}, {"postgresql": partial(database.answers, pool)})
@@ -131,7 +131,7 @@ async def _run(settings: Settings, tasks: Mapping[str, Task], checks: Mapping[st
 
 
 def _pool(settings: Settings, *, size: int = 4) -> AbstractAsyncContextManager["asyncpg.Pool[asyncpg.Record]"]:
-    return database.pooled(settings.database_url.get_secret_value(), size=size)
+    return database.pooled(settings.database_url.get_secret_value, size=size)
 
 
 def _recurring(settings: Settings) -> list[Recurring]:

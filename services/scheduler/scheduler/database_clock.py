@@ -7,6 +7,7 @@ from typing import Protocol
 
 import asyncpg
 from spacehub import database
+from spacehub.secret import Secret
 
 from scheduler.timetable import ARMED
 
@@ -32,7 +33,7 @@ class DatabaseClock:
 
 
 @asynccontextmanager
-async def hearing(listener: Listener, *, url: str) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+async def hearing(listener: Listener, *, url: Secret) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """Tell `listener` whatever is armed, in any process. The check inside raises Away once nothing can be heard."""
     connection = await database.connect(url)
 

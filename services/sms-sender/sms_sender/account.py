@@ -4,17 +4,21 @@ import ipaddress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from spacehub.secret import Secret
+
 
 @dataclass(frozen=True)
 class Account:
     """Our account at the carrier. `url` takes the form post; `sender` is what the phone shows as `from`.
+
+    The password is asked for at each call.
 
     Raises ValueError unless `url` is https, or http to a host that cannot be on the public Internet.
     """
 
     url: str
     username: str
-    password: str = field(repr=False)
+    password: Secret = field(repr=False)
     sender: str
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 from spacehub.retry_after import retry_after
+from spacehub.secret import now
 from spacehub.tracing import spans
 
 from sms_sender.account import Account
@@ -112,7 +113,7 @@ def _noting_what_was_written() -> aiohttp.TraceConfig:
 def _form(account: Account, to: str, text: str) -> bytes:
     fields = {
         "username": account.username,
-        "password": account.password,
+        "password": now(account.password),
         "from": account.sender,
         "to": to,
         "text": text,

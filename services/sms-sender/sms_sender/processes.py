@@ -54,7 +54,7 @@ async def consume(settings: Settings, queues: Collection[Queue]) -> None:
         for queue, way in ways.items():
             checks[f"database {queue}"] = partial(database.answers, way.pool)
             checks[f"broker {queue}"] = way.publisher.answers
-        standing = Standing(database_url=settings.database_url.get_secret_value())
+        standing = Standing(database_url=settings.database_url.get_secret_value)
         for name, workers in _workers(settings).items():
             if name in ways:
                 gateway = await stack.enter_async_context(_gateway(settings, connections=workers))
@@ -76,7 +76,7 @@ def _sending(name: LaneName, lane: Lane, settings: Settings, way: Connections) -
         tell=ledger.tell,
         workers=_workers(settings)[name],
     )
-    tasks = subscription.tasks([requests], url=settings.amqp_url.get_secret_value(), publisher=way.publisher)
+    tasks = subscription.tasks([requests], url=settings.amqp_url.get_secret_value, publisher=way.publisher)
     consuming = lane.attended(tasks[f"consume {requests.queue.name}"])
     window = quiet_hours.parse(settings.quiet_hours) if name == "standard" else None
     return {**tasks, f"consume {requests.queue.name}": by_day(consuming, window)}
@@ -85,7 +85,7 @@ def _sending(name: LaneName, lane: Lane, settings: Settings, way: Connections) -
 def _housekeeping(settings: Settings, way: Connections) -> dict[str, Task]:
     """The tasks that learn what is closed, and end what was left over."""
     learning = facts(learn=partial(learn, facts_kept=FactsStore(way.pool)), batch=settings.facts_batch)
-    tasks = subscription.tasks([learning], url=settings.amqp_url.get_secret_value(), publisher=way.publisher)
+    tasks = subscription.tasks([learning], url=settings.amqp_url.get_secret_value, publisher=way.publisher)
     return {**tasks, "sweep": sweeping(leftovers=Leftovers(way.pool), kept=settings.ledger_kept)}
 
 
@@ -101,8 +101,8 @@ async def forward(settings: Settings) -> None:
 
 
 async def _connections(queue: Queue, settings: Settings, stack: AsyncExitStack) -> Connections:
-    pool = await stack.enter_async_context(database.pooled(settings.database_url.get_secret_value(), size=CONNECTIONS))
-    publisher = Publisher(settings.amqp_url.get_secret_value(), name=f"sms-sender consume {queue}")
+    pool = await stack.enter_async_context(database.pooled(settings.database_url.get_secret_value, size=CONNECTIONS))
+    publisher = Publisher(settings.amqp_url.get_secret_value, name=f"sms-sender consume {queue}")
     stack.push_async_callback(publisher.close)
     return Connections(pool, publisher)
 
@@ -111,7 +111,7 @@ def _gateway(settings: Settings, *, connections: int) -> AbstractAsyncContextMan
     account = Account(
         settings.gateway_url,
         settings.gateway_username,
-        settings.gateway_password.get_secret_value(),
+        settings.gateway_password.get_secret_value,
         settings.gateway_from,
     )
     grammar = load_grammar(settings.gateway_grammar)

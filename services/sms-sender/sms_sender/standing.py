@@ -17,6 +17,7 @@ from spacehub.breaker import Breaker
 from spacehub.errors import Away
 from spacehub.outbox import Lane as LaneName
 from spacehub.running import Backoff, happens
+from spacehub.secret import Secret
 
 from sms_sender.fates import CredentialsRefused, RateLimited
 from sms_sender.lanes import Gateway, Lane, Pace
@@ -35,7 +36,7 @@ _KINDS: Mapping[str, type[Refusal]] = {"rate_limited": RateLimited, "credentials
 class Standing:
     """One process's share in it: its lanes, which hear the refusals of all processes and tell theirs."""
 
-    def __init__(self, *, database_url: str) -> None:
+    def __init__(self, *, database_url: Secret) -> None:
         self.lanes: dict[LaneName, Lane] = {}
         self._url = database_url
         self._me = uuid4().hex

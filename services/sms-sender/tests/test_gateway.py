@@ -52,6 +52,19 @@ async def test_carrier_gets_the_form_and_its_answer_is_understood() -> None:
     }
 
 
+async def test_password_is_the_one_that_holds_at_the_call() -> None:
+    passwords = iter(["old", "new"])
+
+    async with raw_server(accept_all) as carrier:
+        account = Account(f"{carrier.url}/sms", "spacehub", lambda: next(passwords), "131344")
+        async with open_gateway(account, grammar=load_grammar("131344")) as gateway:
+            await gateway.send(PHONE, TEXT)
+            await gateway.send(PHONE, TEXT)
+
+    forms = [parse_qs(request.partition(b"\r\n\r\n")[2].decode()) for request in carrier.requests]
+    assert [form["password"] for form in forms] == [["old"], ["new"]]
+
+
 async def test_half_a_surrogate_pair_is_refused_before_anything_is_sent() -> None:
     async with raw_server(accept_all) as carrier, gateway_at(carrier) as gateway:
         with pytest.raises(Refused, match="rejected_text"):

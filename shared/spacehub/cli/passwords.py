@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 import typer
 
-from spacehub.settings import secrets_directory
+from spacehub.settings import mounted
 
 
 def variable(user: str) -> str:
@@ -25,6 +25,5 @@ def passwords(users: Iterable[str]) -> Mapping[str, str]:
 def _given(name: str) -> str:
     if told := os.environ.get(name):
         return told
-    directory = secrets_directory()
-    file = directory / name.lower() if directory else None
-    return file.read_text(encoding="utf-8").strip() if file and file.is_file() else ""
+    secret = mounted(name)
+    return secret.get_secret_value() if secret else ""

@@ -13,6 +13,8 @@ from spacehub.cli.connecting import AmqpUrl, ManagementUrl, broker_url
 from spacehub.cli.passwords import passwords
 from spacehub.errors import Away
 from spacehub.running import Backoff, Task
+from spacehub.secret import Secret, now
+from spacehub.settings import mounted
 from spacehub.telemetry import configure_logs
 from spacehub.topology import declare
 
@@ -39,21 +41,22 @@ def users(
     Needs an administrator's management URL, and each user's password: SPACEHUB_PASSWORD_INBOX_API and so on, or a
     mounted file of that name. Open connections stay.
     """
-    if management_url is None:
+    administrator = _management(management_url)
+    if administrator is None:
         typer.secho("No management API: pass --management-url or set SPACEHUB_MANAGEMENT_URL.", fg="red", err=True)
         raise typer.Exit(2)
-    vhost = management.vhost_of(broker_url(amqp_url))
+    vhost = management.vhost_of(now(_broker(amqp_url)))
     everybody, known = list(permissions.users()), passwords(permissions.names())
-    _once(lambda: management.make_users(management_url, everybody, known, vhost=vhost, prefix=prefix))
+    _once(lambda: management.make_users(now(administrator), everybody, known, vhost=vhost, prefix=prefix))
     typer.echo(f"{len(everybody)} users")
 
 
 @app.command()
 def apply(amqp_url: AmqpUrl = None, management_url: ManagementUrl = None) -> None:
     """Make whatever is missing, then end. Waits up to a minute for the broker."""
-    url = broker_url(amqp_url)
+    url, administrator = _broker(amqp_url), _management(management_url)
     try:
-        _once(lambda: _apply(url, management_url))
+        _once(lambda: _apply(url, administrator))
     except aiormq.exceptions.ChannelPreconditionFailed as conflict:
         typer.secho(f"Something exists with other arguments; delete it first: {conflict}", fg="red", err=True)
         raise typer.Exit(1) from None
@@ -63,10 +66,21 @@ def apply(amqp_url: AmqpUrl = None, management_url: ManagementUrl = None) -> Non
 def keep(amqp_url: AmqpUrl = None, management_url: ManagementUrl = None) -> None:
     """Make whatever is missing, again and again, until stopped: a deleted queue or binding comes back."""
     configure_logs("topology keep")
-    asyncio.run(running.run({"topology": keeping(broker_url(amqp_url), management_url)}))
+    asyncio.run(running.run({"topology": keeping(_broker(amqp_url), _management(management_url))}))
 
 
-def keeping(url: str, management_url: str | None, *, every: float = EVERY) -> Task:
+def _broker(given: str | None) -> Secret:
+    """As `broker_url`, or a mounted file, which may change."""
+    secret = None if given else mounted("SPACEHUB_AMQP_URL")
+    return secret.get_secret_value if secret else broker_url(given)
+
+
+def _management(given: str | None) -> Secret | None:
+    secret = None if given else mounted("SPACEHUB_MANAGEMENT_URL")
+    return secret.get_secret_value if secret else given
+
+
+def keeping(url: Secret, management_url: Secret | None, *, every: float = EVERY) -> Task:
     """A long task that makes whatever is missing, every so many seconds."""
 
     async def keep(stopping: asyncio.Event) -> None:
@@ -102,7 +116,7 @@ def _once(step: Callable[[], Awaitable[None]]) -> None:
         raise typer.Exit(1) from None
 
 
-async def _apply(url: str, management_url: str | None) -> None:
+async def _apply(url: Secret, management_url: Secret | None) -> None:
     connection = await rabbit.connect(url, name="topology")
     try:
         await declare(connection)
@@ -113,4 +127,4 @@ async def _apply(url: str, management_url: str | None) -> None:
     finally:
         await rabbit.close(connection)
     if management_url is not None:
-        await management.catch_unrouted(management_url, vhost=management.vhost_of(url))
+        await management.catch_unrouted(now(management_url), vhost=management.vhost_of(now(url)))

@@ -15,6 +15,7 @@ from spacehub.consuming.settling import count_fate, publish
 from spacehub.errors import Away
 from spacehub.rabbit import Publisher
 from spacehub.running import Backoff, Task
+from spacehub.secret import Secret
 from spacehub.topology import WorkQueue
 
 log = structlog.get_logger()
@@ -22,7 +23,7 @@ log = structlog.get_logger()
 _PREFETCH = 20
 
 
-def parking(queue: WorkQueue, *, url: str, publisher: Publisher) -> Task:
+def parking(queue: WorkQueue, *, url: Secret, publisher: Publisher) -> Task:
     """A long task that empties the parking queue of `queue` into its dead letters."""
 
     async def park(stopping: asyncio.Event) -> None:

@@ -13,6 +13,7 @@ from prometheus_client import Gauge
 from spacehub.errors import Away
 from spacehub.rabbit import CLOSE_TIMEOUT, close, connect
 from spacehub.running import being_cancelled
+from spacehub.secret import Secret
 
 log = structlog.get_logger()
 
@@ -29,7 +30,7 @@ class Session:
     Every `look` seconds the broker is asked how many consumers it counts: one may be gone without a word to us.
     """
 
-    def __init__(self, queue: str, *, url: str, prefetch: int, look: float = LOOK) -> None:
+    def __init__(self, queue: str, *, url: Secret, prefetch: int, look: float = LOOK) -> None:
         self._queue = queue
         self._url = url
         self._prefetch = prefetch

@@ -15,6 +15,7 @@ from spacehub.errors import Away
 from spacehub.events.envelope import Event
 from spacehub.rabbit import Publisher
 from spacehub.running import Backoff, Task
+from spacehub.secret import Secret
 from spacehub.topology import WorkQueue
 
 log = structlog.get_logger()
@@ -53,7 +54,7 @@ def one_by_one(handle: Callable[[Event], Awaitable[None]]) -> Handler:
     return handle_each
 
 
-def consuming(subscription: Subscription, *, url: str, publisher: Publisher) -> Task:
+def consuming(subscription: Subscription, *, url: Secret, publisher: Publisher) -> Task:
     """A long task that consumes `subscription`, connecting again whenever the connection or the queue is lost."""
 
     async def consume(stopping: asyncio.Event) -> None:
@@ -88,7 +89,7 @@ async def _work(subscription: Subscription, session: Session, publisher: Publish
         return
 
 
-def tasks(subscriptions: Sequence[Subscription], *, url: str, publisher: Publisher) -> dict[str, Task]:
+def tasks(subscriptions: Sequence[Subscription], *, url: Secret, publisher: Publisher) -> dict[str, Task]:
     """The long tasks of a consuming process: each subscription, and the parker of its queue."""
     return {
         f"{verb} {subscription.queue.name}": task
