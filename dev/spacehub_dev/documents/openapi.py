@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import devices_api.routes
-import inbox_api.routes
+import inbox_api.routes.api
 from fastapi import FastAPI
 
 APIS: Mapping[str, Callable[..., FastAPI]] = {
     "devices-api": devices_api.routes.public_api,
     "devices-api.internal": devices_api.routes.internal_api,
-    "inbox-api": inbox_api.routes.public_api,
+    "inbox-api": inbox_api.routes.api.public_api,
 }
 """What makes each application, by the name of its document."""
 

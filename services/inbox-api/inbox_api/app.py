@@ -8,7 +8,7 @@ import typer
 from spacehub import migrating, telemetry
 from spacehub.settings import ProcessSettings, TraceSettings
 
-from inbox_api import processes
+from inbox_api import preview, processes, trace
 from inbox_api.consumers import Queue
 from inbox_api.settings import ApiSettings, Settings
 
@@ -20,6 +20,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Turns events into messages, and shows each user's inbox.",
 )
+app.command("preview")(preview.preview)
+app.command("trace")(trace.trace)
 
 
 @app.command()

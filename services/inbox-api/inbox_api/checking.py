@@ -119,7 +119,7 @@ class _Look:
     """One look: what was found so far."""
 
     def __init__(self, seal: Seal, patience: Patience, closed: AbstractSet[str], now: datetime) -> None:
-        self.findings = Findings([], {}, [])
+        self.findings = Findings(now)
         self.tally: Tally[str] = Tally()
         self._seal = seal
         self._patience = patience

@@ -34,6 +34,8 @@ _LOOK_AGAIN = """
 UPDATE unsettled SET look_at = next.look_at, looked = next.looked
 FROM unnest($1::uuid[], $2::timestamptz[], $3::integer[]) AS next (id, look_at, looked) WHERE delivery_id = next.id"""
 
+_HANDED_ON = "UPDATE deliveries SET handed_on_again = handed_on_again || $2::timestamptz WHERE id = ANY($1::uuid[])"
+
 
 class PostgresChecks:
     """Looks, each in a transaction of its own. Raises Away while the database cannot be reached."""
@@ -82,7 +84,10 @@ class PostgresCheck:
             )
             for delivery, request in findings.forward
         ]
-        await outbox.write(self._connection, rows)
+        if rows:
+            forwarded = [delivery.id for delivery, _ in findings.forward]
+            await self._connection.execute(_HANDED_ON, forwarded, findings.at)
+            await outbox.write(self._connection, rows)
 
 
 def _subjects(subject: str | None, user_id: UUID | None) -> set[str]:

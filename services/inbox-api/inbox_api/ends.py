@@ -8,6 +8,7 @@ from uuid import UUID
 
 from spacehub.events import facts
 from spacehub.events.envelope import Event
+from spacehub.events.facts import SmsAttempt
 
 from inbox_api.deliveries import Status
 
@@ -37,7 +38,11 @@ NO_OUTCOME = "no_outcome"
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a delivery ended, and when. The figures are those of its channel; the others are None."""
+    """How a delivery ended, and when. The figures are those of its channel; the others are None.
+
+    `attempt_log` is what its sender tells of its attempts, None when it tells nothing; `earlier` are the ends that this
+    one takes the place of, oldest first.
+    """
 
     id: UUID
     status: Status
@@ -49,6 +54,8 @@ class End:
     duration_ms: int | None = None
     devices_reached: int | None = None
     devices_dead: int | None = None
+    attempt_log: tuple[SmsAttempt, ...] | None = None
+    earlier: "tuple[Standing, ...]" = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +81,7 @@ def end_told_by(event: Event, *, now: datetime) -> End | None:
                 segments=outcome.segments,
                 attempts=outcome.attempts,
                 duration_ms=outcome.duration_ms,
+                attempt_log=outcome.history or None,
             )
         case facts.PushSent() | facts.PushFailed():
             return End(

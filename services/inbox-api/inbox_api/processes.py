@@ -24,12 +24,13 @@ from inbox_api.preferring_store import PostgresContacts
 from inbox_api.pruning import prune
 from inbox_api.pruning_store import PostgresTables
 from inbox_api.reading_store import PostgresFeeds
-from inbox_api.routes import public_api
+from inbox_api.routes.api import public_api
 from inbox_api.seals import Seal
 from inbox_api.settings import ApiSettings, Settings
 from inbox_api.settling import settle
 from inbox_api.settling_store import PostgresDeliveries
 from inbox_api.streaming import Limits, Streams
+from inbox_api.tracing_store import PostgresRecords
 
 
 async def serve(settings: ApiSettings) -> None:
@@ -50,6 +51,8 @@ async def serve(settings: ApiSettings) -> None:
             feeds=feeds,
             streams=streams,
             contacts=PostgresContacts(pool),
+            records=PostgresRecords(pool),
+            phone_key=settings.phone_key,
             clock=_now,
         )
         await running.run(

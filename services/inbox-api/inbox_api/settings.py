@@ -4,12 +4,13 @@ from datetime import timedelta
 from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 from spacehub import quiet_hours
 from spacehub.auth.settings import TokenSettings
 from spacehub.settings import ServiceSettings
 
-_ENVIRONMENT = SettingsConfigDict(env_prefix="INBOX_API_")
+PREFIX = "INBOX_API_"
+_ENVIRONMENT = SettingsConfigDict(env_prefix=PREFIX)
 
 
 class Settings(ServiceSettings):
@@ -42,11 +43,13 @@ class Settings(ServiceSettings):
 class ApiSettings(TokenSettings):
     """For `serve`. `connections` to the database are shared by the calls and the streams.
 
-    Streams look for new rows every `stream_look`; a user and a process may hold so many of them.
+    `phone_key` is that of the other processes: operations look deliveries up by phone. Streams look for new rows every
+    `stream_look`; a user and a process may hold so many of them.
     """
 
     model_config = _ENVIRONMENT
 
+    phone_key: Annotated[SecretStr, Field(min_length=16)]
     http_host: str = "127.0.0.1"
     http_port: int
     connections: Annotated[int, Field(gt=0, le=100)] = 10
@@ -54,3 +57,12 @@ class ApiSettings(TokenSettings):
     stream_look: Annotated[timedelta, Field(ge=timedelta(milliseconds=10))] = timedelta(milliseconds=500)
     streams_of_a_user: Annotated[int, Field(ge=0)] = 10
     streams_of_the_process: Annotated[int, Field(ge=0)] = 2000
+
+
+class CommandSettings(BaseSettings):
+    """What a person's command needs, when it is not for the development system."""
+
+    model_config = SettingsConfigDict(**{**ServiceSettings.model_config, **_ENVIRONMENT})
+
+    database_url: SecretStr | None = None
+    phone_key: Annotated[SecretStr, Field(min_length=16)] | None = None

@@ -3,6 +3,7 @@
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -57,6 +58,10 @@ def settled(told: Iterable[End], standing: Mapping[UUID, Standing]) -> list[End]
     ends: dict[UUID, End] = {}
     for end in told:
         if end.id in current and holds(end, over=current[end.id]):
+            before = current[end.id]
+            earlier = ends[end.id].earlier if end.id in ends else ()
+            if before.status != "pending":
+                end = replace(end, earlier=(*earlier, before))
             current[end.id] = Standing(end.status, end.reason, end.ended_at)
             ends[end.id] = end
     return list(ends.values())

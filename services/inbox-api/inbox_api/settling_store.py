@@ -1,5 +1,6 @@
 """The database side of settling: delivery rows held, then updated in one statement for the batch."""
 
+import json
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from operator import attrgetter
@@ -16,15 +17,18 @@ _HOLD = "SELECT id, status, reason, ended_at FROM deliveries WHERE id = ANY($1::
 _RECORD = """
 WITH told AS (
   SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::integer[], $7::integer[],
-                       $8::integer[], $9::integer[], $10::integer[])
-    AS told (id, status, reason, ended_at, message_id, segments, attempts, duration_ms, devices_reached, devices_dead)
+                       $8::integer[], $9::integer[], $10::integer[], $11::text[], $12::text[])
+    AS told (id, status, reason, ended_at, message_id, segments, attempts, duration_ms, devices_reached, devices_dead,
+             attempt_log, earlier)
 ), settled AS (
   DELETE FROM unsettled USING told WHERE delivery_id = told.id
 )
 UPDATE deliveries SET
   status = told.status, reason = told.reason, ended_at = told.ended_at, message_id = told.message_id,
   segments = told.segments, attempts = told.attempts, duration_ms = told.duration_ms,
-  devices_reached = told.devices_reached, devices_dead = told.devices_dead
+  devices_reached = told.devices_reached, devices_dead = told.devices_dead,
+  attempt_log = coalesce(told.attempt_log::jsonb, deliveries.attempt_log),
+  earlier_ends = earlier_ends || told.earlier::jsonb
 FROM told WHERE deliveries.id = told.id"""
 
 _end = attrgetter(
@@ -56,4 +60,20 @@ class PostgresSettling:
         return {row["id"]: Standing(row["status"], row["reason"], row["ended_at"]) for row in rows}
 
     async def record(self, ends: Sequence[End]) -> None:
-        await self._connection.execute(_RECORD, *zip(*map(_end, ends), strict=True))
+        rows = [(*_end(end), _attempt_log(end), _earlier(end)) for end in ends]
+        await self._connection.execute(_RECORD, *zip(*rows, strict=True))
+
+
+def _attempt_log(end: End) -> str | None:
+    """As text: the driver would take an array of lists for one of two dimensions."""
+    if end.attempt_log is None:
+        return None
+    return json.dumps([attempt.model_dump(mode="json", exclude_none=True) for attempt in end.attempt_log])
+
+
+def _earlier(end: End) -> str:
+    ends = [
+        {"status": one.status, "reason": one.reason, "at": one.ended_at.isoformat() if one.ended_at else None}
+        for one in end.earlier
+    ]
+    return json.dumps(ends)

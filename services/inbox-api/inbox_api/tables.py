@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, CheckConstraint, DateTime, Index, MetaData, Text, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
 STATUSES = ("pending", "sent", "failed", "expired", "blocked", "suppressed", "unknown")
@@ -22,6 +23,10 @@ def _moment(*, required: bool = True) -> Any:
 
 def _text(*, required: bool = True, key: bool = False) -> Any:
     return Field(sa_type=Text, nullable=not required, primary_key=key)
+
+
+def _list() -> Any:
+    return Field(sa_type=JSONB, nullable=False, sa_column_kwargs={"server_default": text("'[]'")})
 
 
 def _one_of(column: str, *values: str) -> CheckConstraint:
@@ -88,7 +93,11 @@ class Notification(Table, table=True):
 
 
 class Delivery(Table, table=True):
-    """What became of one event for one user on one channel; ends exactly once, and says why."""
+    """What became of one event for one user on one channel; ends exactly once, and says why.
+
+    For its timeline: `attempt_log` is its sender's word, `handed_on_again` says when a look asked for it again, and
+    `earlier_ends` what stood before a later word replaced it. Nothing in them is a number, a code or a text.
+    """
 
     __tablename__ = "deliveries"
     __table_args__ = (
@@ -124,6 +133,13 @@ class Delivery(Table, table=True):
     devices_dead: int | None
     created_at: datetime = _moment()
     ended_at: datetime | None = _moment(required=False)
+    attempt_log: list[Any] = _list()
+    handed_on_again: list[datetime] = Field(
+        sa_type=ARRAY(DateTime(timezone=True)),
+        nullable=False,
+        sa_column_kwargs={"server_default": text("'{}'")},
+    )
+    earlier_ends: list[Any] = _list()
 
 
 class Unsettled(Table, table=True):

@@ -1,6 +1,6 @@
 """Unsettled deliveries: those that were handed on and have no end yet, and when to look at them again."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID, uuid5
 
@@ -36,11 +36,15 @@ class Unsettled:
 
 @dataclass(slots=True)
 class Findings:
-    """What a look changes. `forward` are requests to hand on again, `look_again` says when and after how many looks."""
+    """What a look changes. `forward` are requests to hand on again, `look_again` says when and after how many looks.
 
-    forward: list[tuple[Unsettled, Event]]
-    look_again: dict[UUID, tuple[datetime, int]]
-    ends: list[End]
+    The look is `at` this moment.
+    """
+
+    at: datetime
+    forward: list[tuple[Unsettled, Event]] = field(default_factory=list)
+    look_again: dict[UUID, tuple[datetime, int]] = field(default_factory=dict)
+    ends: list[End] = field(default_factory=list)
 
 
 def is_kept(delivery: Delivery) -> bool:

@@ -13,10 +13,11 @@ from fastapi import FastAPI
 from inbox_api.app import MIGRATIONS
 from inbox_api.preferring_store import PostgresContacts
 from inbox_api.reading_store import PostgresFeeds
-from inbox_api.routes import public_api
+from inbox_api.routes.api import public_api
 from inbox_api.streaming import Limits, Streams
 from inbox_api.tables import Table
 from inbox_api.testing import BAT, Inbox
+from inbox_api.tracing_store import PostgresRecords
 from spacehub import database, migrating, topology
 from spacehub.auth.keys import KeyRing
 from spacehub.auth.tokens import Verifier
@@ -97,14 +98,16 @@ def api_of(inbox: Inbox, **limits: Any) -> tuple[FastAPI, Streams]:
         feeds=feeds,
         streams=streams,
         contacts=PostgresContacts(inbox.pool),
+        records=PostgresRecords(inbox.pool),
+        phone_key=inbox.rules.phone_key,
         clock=lambda: inbox.now,
     )
     return api, streams
 
 
-def client_for(user: UUID, api: FastAPI) -> httpx.AsyncClient:
-    """Calls `api` for the user."""
-    headers = {"Authorization": f"Bearer {ISSUING.token(user)}"}
+def client_for(user: UUID, api: FastAPI, **claims: Any) -> httpx.AsyncClient:
+    """Calls `api` for the user; `claims` go into the token."""
+    headers = {"Authorization": f"Bearer {ISSUING.token(user, **claims)}"}
     return httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://inbox", headers=headers)
 
 

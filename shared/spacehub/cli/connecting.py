@@ -8,6 +8,10 @@ from typing import Annotated, Any
 import typer
 
 ENDPOINTS = Path(".run/endpoints.json")
+SECRETS = Path(".run/secrets")
+
+_HERE = (Path(), Path(sys.prefix).parent)
+"""Where a development system may run: in the current directory, or beside the `.venv` this command comes from."""
 
 AmqpUrl = Annotated[
     str | None,
@@ -50,8 +54,20 @@ def database_url(given: str | None, *, name: str, variable: str) -> str:
     raise typer.Exit(2)
 
 
+def secret(given: str | None, *, name: str, variable: str) -> str:
+    """A secret that the services share: given, or the development system's of that `name`, as above."""
+    if given:
+        return given
+    for place in _HERE:
+        kept = place / SECRETS / name
+        if kept.is_file():
+            return kept.read_text()
+    typer.secho(f"Set {variable}, or start `make run` here.", fg="red", err=True)
+    raise typer.Exit(2)
+
+
 def _running_here() -> dict[str, Any]:
-    for place in (ENDPOINTS, Path(sys.prefix).parent / ENDPOINTS):
-        if place.is_file():
-            return dict(json.loads(place.read_text()))
+    for place in _HERE:
+        if (place / ENDPOINTS).is_file():
+            return dict(json.loads((place / ENDPOINTS).read_text()))
     return {}

@@ -1,23 +1,18 @@
 """`spacehub publish` and `spacehub validate`: events from files, checked as the consumers will check them."""
 
 import asyncio
-import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
 
 import typer
 
 from spacehub.cli.connecting import AmqpUrl, broker_url
+from spacehub.cli.event_files import Files, read_events
 from spacehub.confirming import Confirm, Outgoing
-from spacehub.errors import Away, Unreadable
+from spacehub.errors import Away
 from spacehub.events import envelope
 from spacehub.events.catalogue import EVENTS_EXCHANGE
 from spacehub.rabbit import Publisher
-
-Files = Annotated[list[Path], typer.Argument(help="JSON files: one CloudEvent or a list of them each; - is stdin.")]
-
 
 LONGEST_MESSAGE_ID = 255
 """Bytes (AMQP 0-9-1). An event with a longer id goes without: it is known by the id in the event."""
@@ -62,52 +57,14 @@ def _told(confirm: Confirm) -> str:
 
 
 def _checked(files: Sequence[Path]) -> list[Outgoing]:
-    """The messages in `files`. Ends the command when any is invalid, after naming every fault."""
-    messages, faults = [], 0
-    for file in files:
-        try:
-            found = _events_in(file)
-        except (OSError, ValueError, RecursionError) as fault:
-            faults += 1
-            typer.secho(f"{file}: {_plain(fault)}", fg="red", err=True)
-            continue
-        for number, event in enumerate(found):
-            body = json.dumps(event, ensure_ascii=False).encode(errors="surrogatepass")
-            try:
-                read = envelope.read(body, content_type=envelope.STRUCTURED, headers={})
-            except Unreadable as fault:
-                faults += 1
-                place = f"{file}[{number}]" if len(found) > 1 else str(file)
-                typer.secho(f"{place}: {fault.reason}", fg="red", err=True)
-                continue
-            messages.append(
-                Outgoing(
-                    exchange=EVENTS_EXCHANGE,
-                    routing_key=read.data.routing_key,
-                    body=body,
-                    message_id=read.id if len(read.id.encode()) <= LONGEST_MESSAGE_ID else "",
-                    content_type=envelope.STRUCTURED,
-                )
-            )
-    if faults:
-        typer.secho(f"{faults} invalid, nothing was published", fg="red", err=True)
-        raise typer.Exit(1)
-    return messages
-
-
-def _events_in(file: Path) -> list[Any]:
-    text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
-    content = json.loads(text)
-    return content if isinstance(content, list) else [content]
-
-
-def _plain(fault: OSError | ValueError | RecursionError) -> str:
-    match fault:
-        case OSError():
-            return fault.strerror or "cannot be read"
-        case json.JSONDecodeError():
-            return f"not JSON: {fault.msg} at line {fault.lineno}, column {fault.colno}"
-        case UnicodeDecodeError():
-            return "not UTF-8 text"
-        case _:
-            return "not JSON that anybody would read"
+    """The messages in `files`. Ends the command when any is invalid."""
+    return [
+        Outgoing(
+            exchange=EVENTS_EXCHANGE,
+            routing_key=found.event.data.routing_key,
+            body=found.body,
+            message_id=found.event.id if len(found.event.id.encode()) <= LONGEST_MESSAGE_ID else "",
+            content_type=envelope.STRUCTURED,
+        )
+        for found in read_events(files, otherwise="nothing was published")
+    ]

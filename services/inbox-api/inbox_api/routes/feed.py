@@ -1,4 +1,4 @@
-"""The calls of the app over HTTP: the feed, its stream, and what a user prefers."""
+"""The calls of the app that show a user's feed, page by page and as a stream."""
 
 import random
 from collections.abc import AsyncIterator, Callable
@@ -7,18 +7,15 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import FastAPI, Header, Path, Query, Response
-from spacehub.auth.guard import Authenticate, CurrentCaller
-from spacehub.http_api import http_api
+from spacehub.auth.guard import CurrentCaller
 from spacehub.problems import Problem, documented
 
-from inbox_api import event_stream, positions, preferring, reading
-from inbox_api.contacts import Preferences
+from inbox_api import event_stream, positions, reading
 from inbox_api.event_stream import EventStream
 from inbox_api.positions import NotAPosition
 from inbox_api.reading import NoSuchNotification
 from inbox_api.shapes import (
     PageBody,
-    PreferencesBody,
     UnreadBody,
     UpdatedBody,
     notification_json,
@@ -27,7 +24,6 @@ from inbox_api.shapes import (
 from inbox_api.streaming import NoRoom, Stream, Streams, TooManyStreams
 
 FEED = "/v2/notifications"
-PREFERENCES = "/v2/notification-preferences"
 
 PATIENCE = 30.0
 """Seconds that a stream's client may take for one portion."""
@@ -37,18 +33,9 @@ BACK_IN_MS = range(1000, 5000)
 Clock = Callable[[], datetime]
 
 
-def public_api(
-    *, authenticate: Authenticate, feeds: reading.Feeds, streams: Streams, contacts: preferring.Store, clock: Clock
-) -> FastAPI:
-    """The calls of the app, behind the gateway."""
-    app = http_api("Spacehub inbox", authenticate=authenticate)
-    _add_feed(app, feeds=feeds, clock=clock)
-    _add_stream(app, streams=streams)
-    _add_preferences(app, contacts=contacts, clock=clock)
-    return app
+def add_feed(app: FastAPI, *, feeds: reading.Feeds, clock: Clock) -> None:
+    """Add the calls for the feed to `app`."""
 
-
-def _add_feed(app: FastAPI, *, feeds: reading.Feeds, clock: Clock) -> None:
     @app.get(
         FEED,
         responses={200: {"model": PageBody}, **documented(400, 401, 422, 503)},
@@ -92,7 +79,9 @@ def _add_feed(app: FastAPI, *, feeds: reading.Feeds, clock: Clock) -> None:
             raise Problem(404, "There is no such notification of yours.") from None
 
 
-def _add_stream(app: FastAPI, *, streams: Streams) -> None:
+def add_stream(app: FastAPI, *, streams: Streams) -> None:
+    """Add the stream of the feed to `app`."""
+
     @app.get(
         FEED + "/stream",
         status_code=200,
@@ -117,22 +106,6 @@ def _add_stream(app: FastAPI, *, streams: Streams) -> None:
         except NoRoom:
             raise Problem(503, "Please try again in a moment.", headers={"Retry-After": "1"}) from None
         return EventStream(_events(stream), patience=PATIENCE, finished=stream.close)
-
-
-def _add_preferences(app: FastAPI, *, contacts: preferring.Store, clock: Clock) -> None:
-    @app.get(PREFERENCES, response_model=PreferencesBody, responses=documented(401, 503))
-    async def get_preferences(caller: CurrentCaller) -> Preferences:
-        """What the caller prefers; critical messages come all the same."""
-        return await preferring.preferences(caller.user_id, store=contacts)
-
-    @app.put(PREFERENCES, response_model=PreferencesBody, responses=documented(400, 401, 404, 413, 415, 422, 503))
-    async def put_preferences(body: PreferencesBody, caller: CurrentCaller) -> Preferences:
-        """Say what the caller prefers from now on. 404 for a user who was deleted."""
-        chosen = Preferences(body.locale, body.sms, body.push)
-        try:
-            return await preferring.prefer(caller.user_id, chosen, store=contacts, clock=clock)
-        except preferring.UserGone:
-            raise Problem(404, "There is no such user any more.") from None
 
 
 async def _events(stream: Stream) -> AsyncIterator[bytes]:

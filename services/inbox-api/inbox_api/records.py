@@ -1,0 +1,80 @@
+"""Records: all that is on record of one delivery, as those who look after the system see it; and what to find it by."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from spacehub.events.facts import Channel, Locale
+
+from inbox_api.deliveries import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What the deliveries looked for have in common: everything that is not None. A phone is looked for by its hash."""
+
+    user_id: UUID | None = None
+    phone_hash: bytes | None = None
+    event_id: str | None = None
+    status: Status | None = None
+    delivery_id: UUID | None = None
+
+    @property
+    def is_for_all(self) -> bool:
+        """Whether nothing is said at all."""
+        return self == Search()
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One delivery with its traces; of a phone number the last four digits are left, of a text nothing.
+
+    `received_at` and `occurred_at` are its event's. `attempt_log` and `earlier_ends` are as `tables` tells. Of a
+    delivery that was withdrawn, `closed_by` and `closed_by_type` name the event that closed what it spoke of,
+    `closed_at` that event's time. Of a pending one, `in_outbox` says that its request has not left yet, and `look_at`
+    when it is looked at again. `read_at` is when the user read the inbox row.
+    """
+
+    id: UUID
+    source: str
+    event_id: str
+    type: str
+    channel: Channel
+    user_id: UUID | None
+    owner_id: UUID | None
+    subject: str | None
+    critical: bool
+    locale: Locale
+    phone_last4: str | None
+    status: Status
+    reason: str | None
+    available_at: datetime | None
+    expires_at: datetime
+    message_id: str | None
+    segments: int | None
+    attempts: int | None
+    duration_ms: int | None
+    devices_reached: int | None
+    devices_dead: int | None
+    created_at: datetime
+    ended_at: datetime | None
+    attempt_log: list[dict[str, Any]]
+    handed_on_again: list[datetime]
+    earlier_ends: list[dict[str, Any]]
+    occurred_at: datetime | None
+    received_at: datetime | None
+    closed_by: str | None
+    closed_by_type: str | None
+    closed_at: datetime | None
+    in_outbox: bool
+    look_at: datetime | None
+    read_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Records, newest first, and where the next page begins, if there is one."""
+
+    records: list[Record]
+    next_cursor: str | None
