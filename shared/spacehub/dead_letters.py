@@ -5,25 +5,28 @@ letter, which the consumers' ledgers make harmless, and loses none.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-import aiormq
 from aiormq.abc import DeliveredMessage
 
-from spacehub import rabbit
 from spacehub.consuming import letters
 from spacehub.consuming.settling import publish, read
-from spacehub.errors import Away, Unreadable
+from spacehub.errors import Unreadable
+from spacehub.events.envelope import Event
 from spacehub.events.facts import OtpRequested
+from spacehub.looking import channel, count, taken
 from spacehub.masking import masked, printable
 from spacehub.rabbit import Publisher
 from spacehub.topology import BY_NAME, WORK_QUEUES, WorkQueue
 
-_PATIENCE = 10.0
-"""Seconds for one answer of the broker."""
+LOOKED_INTO = 1_000
+"""Letters of a queue whose reasons are counted; each is a question to the broker."""
+
+Closed = Callable[[Event], Awaitable[bool]]
+"""Whether what a request speaks of was closed since: paid, cancelled, ended, its user deleted. Raises Away."""
 
 
 class NoSuchQueue(Exception):
@@ -43,11 +46,20 @@ class Letter:
 
 
 @dataclass(frozen=True, slots=True)
+class Tally:
+    """How many letters a queue holds, and how many of the first `LOOKED_INTO` have which reason."""
+
+    letters: int
+    reasons: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True)
 class Redriven:
-    """What a redrive did: letters sent back, and those refused because their time has passed."""
+    """What a redrive did: letters sent back, and those refused because their time has passed or they were withdrawn."""
 
     sent: int
     expired: int
+    withdrawn: int = 0
 
 
 def work_queue(name: str) -> WorkQueue:
@@ -60,50 +72,72 @@ def work_queue(name: str) -> WorkQueue:
 
 async def counts(url: str) -> dict[str, int]:
     """How many letters each dead-letter queue holds, by the queue's name."""
-    async with _channel(url) as channel:
-        found = {}
+    async with channel(url) as found:
+        return {queue.dead: await count(found, queue.dead) for queue in WORK_QUEUES}
+
+
+async def tallies(url: str) -> dict[str, Tally]:
+    """What each dead-letter queue holds and why, by the queue's name."""
+    tallied = {}
+    async with channel(url) as found:
         for queue in WORK_QUEUES:
-            answer = await channel.queue_declare(queue.dead, passive=True)
-            found[queue.dead] = answer.message_count or 0
-        return found
+            letters_there = await count(found, queue.dead)
+            looked_into = [_letter(message) async for message in taken(found, queue.dead, LOOKED_INTO)]
+            tallied[queue.dead] = Tally(letters_there, Counter(letter.reason for letter in looked_into))
+    return tallied
 
 
 async def show(url: str, queue: WorkQueue, *, limit: int) -> list[Letter]:
-    """The first `limit` letters; they stay where they are."""
-    async with _channel(url) as channel:
-        return [_letter(message) async for message in _taken(channel, queue, limit)]
+    """The first `limit` letters; they stay where they are, and in their order."""
+    async with channel(url) as found:
+        # What is returned goes before what was never taken, but after what was returned earlier: so all are taken.
+        looked_into = [_letter(message) async for message in taken(found, queue.dead, max(limit, LOOKED_INTO))]
+    return looked_into[:limit]
 
 
-async def redrive(url: str, queue: WorkQueue, *, limit: int | None = None, per_second: float = 50.0) -> Redriven:
+async def redrive(
+    url: str,
+    queue: WorkQueue,
+    *,
+    limit: int | None = None,
+    per_second: float = 50.0,
+    dry: bool = False,
+    closed: Closed | None = None,
+) -> Redriven:
     """Send up to `limit` letters back to the queue they died in, as new and no faster than `per_second`.
 
-    What has expired stays.
+    What has expired stays, and so does a request of which `closed` says that it was withdrawn. A `dry` one tells what
+    it would do, and moves nothing.
     """
     publisher = Publisher(url, name=f"redrive {queue.name}")
-    sent = expired = 0
+    sent = expired = withdrawn = 0
     try:
-        async with _channel(url) as channel:
-            async for message in _taken(channel, queue, None):
+        async with channel(url) as found:
+            async for message in taken(found, queue.dead, None):
                 if sent == limit:
                     break
-                if _has_expired(message, now=datetime.now(UTC)):
+                event = _event_in(message)
+                if _has_expired(event, message, now=datetime.now(UTC)):
                     expired += 1
-                    continue
-                await publish(letters.as_new(message, queue=queue), publisher=publisher)
-                await channel.basic_ack(message.delivery_tag or 0)
-                sent += 1
-                await asyncio.sleep(1 / per_second)
+                elif closed is not None and event is not None and await closed(event):
+                    withdrawn += 1
+                else:
+                    sent += 1
+                    if not dry:
+                        await publish(letters.as_new(message, queue=queue), publisher=publisher)
+                        await found.basic_ack(message.delivery_tag or 0)
+                        await asyncio.sleep(1 / per_second)
     finally:
         await publisher.close()
-    return Redriven(sent=sent, expired=expired)
+    return Redriven(sent=sent, expired=expired, withdrawn=withdrawn)
 
 
 async def discard(url: str, queue: WorkQueue) -> int:
     """Delete the letters that are there now; how many."""
-    async with _channel(url) as channel:
+    async with channel(url) as found:
         gone = 0
-        async for message in _taken(channel, queue, None):
-            await channel.basic_ack(message.delivery_tag or 0)
+        async for message in taken(found, queue.dead, None):
+            await found.basic_ack(message.delivery_tag or 0)
             gone += 1
         return gone
 
@@ -120,11 +154,16 @@ def _letter(message: DeliveredMessage) -> Letter:
     )
 
 
-def _has_expired(message: DeliveredMessage, *, now: datetime) -> bool:
-    """Whether the time of a message has passed, where it says so itself."""
+def _event_in(message: DeliveredMessage) -> Event | None:
     try:
-        event = read(message)
+        return read(message)
     except Unreadable:
+        return None
+
+
+def _has_expired(event: Event | None, message: DeliveredMessage, *, now: datetime) -> bool:
+    """Whether the time of a message has passed, where it says so itself."""
+    if event is None:
         return False
     if isinstance(event.data, OtpRequested):
         asked = event.time or _failed_at(message)  # without a time: it was asked for before it failed
@@ -139,29 +178,3 @@ def _failed_at(message: DeliveredMessage) -> datetime | None:
     except ValueError:
         return None
     return moment if moment.tzinfo else None
-
-
-async def _taken(channel: aiormq.Channel, queue: WorkQueue, limit: int | None) -> AsyncIterator[DeliveredMessage]:
-    """Letters one after the other, each at most once; those not acked return when the channel closes."""
-    answer = await channel.queue_declare(queue.dead, passive=True)
-    for _ in range(min(answer.message_count or 0, limit if limit is not None else 1 << 62)):
-        message = await channel.basic_get(queue.dead, timeout=_PATIENCE)
-        if message.delivery_tag is None:
-            return
-        yield message
-
-
-@asynccontextmanager
-async def _channel(url: str) -> AsyncIterator[aiormq.Channel]:
-    connection = await rabbit.connect(url, name="dead letters")
-    try:
-        channel = await connection.channel(publisher_confirms=False)
-        underlay = await channel.get_underlay_channel()
-        assert isinstance(underlay, aiormq.Channel)
-        yield underlay
-    except aiormq.exceptions.ChannelNotFoundEntity as missing:
-        raise Away("rabbitmq: the dead-letter queue does not exist") from missing
-    except (OSError, aiormq.exceptions.AMQPError, aiormq.exceptions.ChannelInvalidStateError) as fault:
-        raise Away(f"rabbitmq: {type(fault).__name__}") from fault
-    finally:
-        await rabbit.close(connection)

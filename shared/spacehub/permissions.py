@@ -71,7 +71,8 @@ def users() -> Iterator[BrokerUser]:
     for name, facts in DOMAINS.items():
         yield BrokerUser(name, {EVENTS_EXCHANGE: _keys((*facts, *ANY_DOMAIN))})
     yield BrokerUser(TOPOLOGY, keeps=True, tags=("policymaker",))
-    yield BrokerUser(OPERATOR, sends=_moves(WORK_QUEUES), reads=tuple(work.dead for work in WORK_QUEUES))
+    dead = (work.dead for work in WORK_QUEUES)
+    yield BrokerUser(OPERATOR, sends=(*_moves(WORK_QUEUES), topology.AUDIT), reads=(*dead, topology.AUDIT))
     yield BrokerUser(WATCHER, tags=("monitoring",))
 
 

@@ -16,6 +16,11 @@ from spacehub.events.catalogue import DELIVERIES_EXCHANGE, EVENTS_EXCHANGE
 UNROUTED_EXCHANGE = "spacehub.unrouted"
 """Where the broker sends an event for which no queue is bound (a policy on `spacehub.events` names it as alternate)."""
 
+AUDIT = "spacehub.audit"
+"""Where it is written down who did what to dead letters: an exchange, and its one queue that nobody consumes."""
+AUDIT_KEPT = 100_000
+"""Notes; beyond them the oldest go."""
+
 DELIVERY_LIMIT = 20
 LOOKED_AT_OFTEN = 1_000_000
 """The limit of queues that people look into: 4.x would drop a letter after 20 looks."""
@@ -139,6 +144,7 @@ BY_NAME: Mapping[str, WorkQueue] = {queue.name: queue for queue in WORK_QUEUES}
 
 def queues(works: Iterable[WorkQueue] = WORK_QUEUES) -> Iterator[Queue]:
     """Every queue, in an order in which a queue's dead-letter target exists before it."""
+    yield Queue(AUDIT, {"x-delivery-limit": LOOKED_AT_OFTEN, "x-max-length": AUDIT_KEPT})
     for work in works:
         yield Queue(work.dead, {"x-message-ttl": _milliseconds(DEAD_LETTERS_KEPT), "x-delivery-limit": LOOKED_AT_OFTEN})
         yield Queue(work.parking, {"x-delivery-limit": LOOKED_AT_OFTEN})
@@ -150,6 +156,7 @@ def queues(works: Iterable[WorkQueue] = WORK_QUEUES) -> Iterator[Queue]:
 
 def bindings(works: Iterable[WorkQueue] = WORK_QUEUES) -> Iterator[tuple[str, str, str]]:
     """Every binding as (exchange, queue, routing key)."""
+    yield AUDIT, AUDIT, ""
     for work in works:
         for key in work.keys:
             yield work.exchange, work.name, key
@@ -162,7 +169,8 @@ def bindings(works: Iterable[WorkQueue] = WORK_QUEUES) -> Iterator[tuple[str, st
 def exchanges(works: Iterable[WorkQueue] = WORK_QUEUES) -> Mapping[str, str]:
     """The type of every exchange, by name."""
     moves = {work.moves: "direct" for work in works}
-    return {EVENTS_EXCHANGE: "topic", DELIVERIES_EXCHANGE: "topic", UNROUTED_EXCHANGE: "fanout", **moves}
+    fanout = dict.fromkeys((UNROUTED_EXCHANGE, AUDIT), "fanout")
+    return {EVENTS_EXCHANGE: "topic", DELIVERIES_EXCHANGE: "topic", **fanout, **moves}
 
 
 async def declare(connection: aio_pika.abc.AbstractConnection, works: Sequence[WorkQueue] = WORK_QUEUES) -> None:

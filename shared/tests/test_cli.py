@@ -6,7 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import aio_pika
 import pytest
+from spacehub import topology
 from spacehub.cli.main import app
 from spacehub.events.catalogue import EVENTS_EXCHANGE
 from spacehub.testing.broker import Broker, ids_of
@@ -203,8 +205,17 @@ async def test_samples_are_valid_except_the_one_that_is_not() -> None:
     assert "1 invalid" in result.output
 
 
+async def laid(broker: Broker) -> None:
+    """Every queue there is, empty."""
+    connection = await aio_pika.connect(broker.url)
+    await topology.declare(connection)
+    await connection.close()
+    for queue in topology.queues():
+        await broker.channel.queue_purge(queue.name)
+
+
 async def test_dead_letters_are_counted_shown_sent_back_and_thrown_away(broker: Broker) -> None:
-    await asyncio.gather(*(broker.declare(work) for work in WORK_QUEUES))
+    await laid(broker)
     headers = {"x-reason": "busy", "x-attempts": 6, "x-failed-at": "now", "x-origin-queue": CRITICAL.name}
     for number in range(3):
         body = json.dumps(otp(time="2126-01-01T00:00:00Z")).encode()

@@ -169,6 +169,63 @@ async def test_letter_that_is_not_known_to_have_expired_is_sent(
     assert done == Redriven(sent=1, expired=0)
 
 
+async def test_request_that_was_withdrawn_is_refused_and_stays(broker: Broker) -> None:
+    queue = await broker.work_queue()
+    await put_letter(broker, queue, "withdrawn", sms(NOW + timedelta(hours=1)))
+    await put_letter(broker, queue, "open", sms(NOW + timedelta(hours=1)))
+    await put_letter(broker, queue, "unreadable", b"not an event")
+
+    async def closed(event: Event) -> bool:
+        return event.id == "withdrawn"
+
+    done = await dead_letters.redrive(broker.url, queue, per_second=FAST, closed=closed)
+
+    await broker.holds(queue.dead, 1)
+    assert done == Redriven(sent=2, expired=0, withdrawn=1)
+    assert ids_of(await broker.take(queue.dead)) == ["withdrawn"]
+
+
+async def test_redrive_that_cannot_ask_what_was_withdrawn_stops_and_loses_nothing(broker: Broker) -> None:
+    queue = await broker.work_queue()
+    for name in ("m-1", "m-2"):
+        await put_letter(broker, queue, name, sms(NOW + timedelta(hours=1)))
+
+    async def closed(_: Event) -> bool:
+        raise Away("inbox-api: ConnectError")
+
+    with pytest.raises(Away, match="inbox-api"):
+        await dead_letters.redrive(broker.url, queue, per_second=FAST, closed=closed)
+
+    await broker.holds(queue.dead, 2)
+
+
+async def test_dry_run_tells_what_it_would_do_and_moves_nothing(broker: Broker) -> None:
+    queue = await broker.work_queue()
+    await put_letter(broker, queue, "old", otp(), time=NOW - timedelta(days=1))
+    for name in ("m-1", "m-2", "m-3"):
+        await put_letter(broker, queue, name)
+
+    whole = await dead_letters.redrive(broker.url, queue, dry=True)
+    part = await dead_letters.redrive(broker.url, queue, dry=True, limit=2)
+
+    await broker.holds(queue.dead, 4)
+    assert (whole, part) == (Redriven(sent=3, expired=1), Redriven(sent=2, expired=1))
+    assert await broker.count(queue.name) == 0
+
+
+async def test_reasons_are_counted_and_nothing_moves(broker: Broker) -> None:
+    await asyncio.gather(*(broker.declare(work) for work in WORK_QUEUES))
+    queue = WORK_QUEUES[1]
+    for name, reason in (("m-1", "not_json"), ("m-2", "not_json"), ("m-3", "retries_exhausted"), ("m-4", None)):
+        headers: dict[str, Any] = {"x-reason": reason}
+        await put_letter(broker, queue, name, **headers)
+
+    tally = (await dead_letters.tallies(broker.url))[queue.dead]
+
+    await broker.holds(queue.dead, 4)
+    assert (tally.letters, tally.reasons) == (4, {"not_json": 2, "retries_exhausted": 1, "": 1})
+
+
 async def test_expired_letters_do_not_use_the_limit_up(broker: Broker) -> None:
     queue = await broker.work_queue()
     for name in ("old-1", "old-2"):

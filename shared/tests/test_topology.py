@@ -18,7 +18,7 @@ from spacehub.rabbit import Publisher
 from spacehub.testing.broker import Broker, broker_at
 from spacehub.testing.proxy import Proxy, proxy_to
 from spacehub.testing.waiting import eventually
-from spacehub.topology import BY_NAME, TIERS, WORK_QUEUES
+from spacehub.topology import AUDIT, BY_NAME, TIERS, WORK_QUEUES
 from spacehub_dev.provisioning.fresh import Vhost
 from typer.testing import CliRunner, Result
 
@@ -111,7 +111,7 @@ async def test_names_follow_the_agreement(laid: Mapping[str, Any]) -> None:
     ours = {f"{work.name}{end}" for work in WORK_QUEUES for end in ("", ".dead", ".parking")}
     tiers = {f"{work.name}.retry.{tier}" for work in WORK_QUEUES for tier in ("5s", "30s", "2m", "10m", "1h")}
 
-    assert set(laid) == ours | tiers
+    assert set(laid) == ours | tiers | {AUDIT}
 
 
 def test_every_event_and_request_has_a_queue() -> None:

@@ -42,7 +42,10 @@ class EntryBody(_Body):
 
 
 class DeliveryBody(_Body):
-    """What became of one event for one user on one channel. `timeline` runs from the event to the end."""
+    """What became of one event for one user on one channel. `timeline` runs from the event to the end.
+
+    `closedAt`: when what it speaks of was paid, cancelled or ended, or its user deleted, be it sent or not.
+    """
 
     model_config = ConfigDict(title="Delivery")
 
@@ -66,6 +69,7 @@ class DeliveryBody(_Body):
     expires_at: datetime
     ended_at: datetime | None
     read_at: datetime | None
+    closed_at: datetime | None
     message_id: str | None
     segments: int | None
     attempts: int | None

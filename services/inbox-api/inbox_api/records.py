@@ -30,10 +30,10 @@ class Search:
 class Record:
     """One delivery with its traces; of a phone number the last four digits are left, of a text nothing.
 
-    `received_at` and `occurred_at` are its event's. `attempt_log` and `earlier_ends` are as `tables` tells. Of a
-    delivery that was withdrawn, `closed_by` and `closed_by_type` name the event that closed what it spoke of,
-    `closed_at` that event's time. Of a pending one, `in_outbox` says that its request has not left yet, and `look_at`
-    when it is looked at again. `read_at` is when the user read the inbox row.
+    `received_at` and `occurred_at` are its event's. `attempt_log` and `earlier_ends` are as `tables` tells. `closed_at`
+    is the time of the event that closed what it speaks of, also after it was sent, and `closed_by` and
+    `closed_by_type` name that event. Of a pending one, `in_outbox` says that its request has not left yet, and
+    `look_at` when it is looked at again. `read_at` is when the user read the inbox row.
     """
 
     id: UUID

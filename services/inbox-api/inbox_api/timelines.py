@@ -97,7 +97,7 @@ def _attempts(record: Record) -> Iterator[Entry]:
 
 
 def _withdrawal(record: Record) -> Iterator[Entry]:
-    if record.closed_at is not None:
+    if record.closed_at is not None and record.reason == "withdrawn":
         yield Entry(record.closed_at, "withdrawn", event_id=record.closed_by, event_type=record.closed_by_type)
 
 

@@ -27,7 +27,7 @@ LEFT JOIN notifications ON notifications.id = found.id
 LEFT JOIN LATERAL (
   SELECT closings.event_id, closings.decided_at, told.type
   FROM closings LEFT JOIN events AS told ON told.event_id = closings.event_id AND told.source = closings.source
-  WHERE found.reason = 'withdrawn' AND closed AND subject = ANY (ARRAY[found.subject, 'user:' || found.user_id])
+  WHERE closed AND subject = ANY (ARRAY[found.subject, 'user:' || found.user_id])
   ORDER BY decided_at LIMIT 1
 ) AS closing ON true
 ORDER BY found.created_at DESC, found.id DESC"""

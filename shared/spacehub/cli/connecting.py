@@ -38,7 +38,7 @@ def broker_url(given: str | None) -> str:
     """
     if given:
         return given
-    if running := _running_here():
+    if running := running_here():
         return str(running["amqp_url"])
     typer.secho("No broker: pass --amqp-url, set AMQP_URL, or start `make run` here.", fg="red", err=True)
     raise typer.Exit(2)
@@ -48,7 +48,7 @@ def database_url(given: str | None, *, name: str, variable: str) -> str:
     """The URL of a service's database: given, or that of `name` in the system running here, as above."""
     if given:
         return given
-    if running := _running_here():
+    if running := running_here():
         return str(running["databases"][name])
     typer.secho(f"No database: set {variable}, or start `make run` here.", fg="red", err=True)
     raise typer.Exit(2)
@@ -66,7 +66,8 @@ def secret(given: str | None, *, name: str, variable: str) -> str:
     raise typer.Exit(2)
 
 
-def _running_here() -> dict[str, Any]:
+def running_here() -> dict[str, Any]:
+    """The content of endpoints.json where a development system runs, nothing where none does."""
     for place in _HERE:
         if (place / ENDPOINTS).is_file():
             return dict(json.loads((place / ENDPOINTS).read_text()))
