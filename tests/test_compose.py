@@ -1,21 +1,19 @@
 """docker-compose.yml starts the system that the launcher starts, and tells every process what it needs."""
 
-import importlib
 import re
 from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
 import pytest
-from pydantic_settings import BaseSettings
 from spacehub import permissions
 from spacehub.cli.connecting import AmqpUrl, ManagementUrl
 from spacehub.cli.passwords import variable
-from spacehub_dev.launcher.parts import whole_system
-from spacehub_dev.launcher.processes import Plan, ProcessSpec, Surroundings
+from spacehub_dev.launcher.processes import Plan, ProcessSpec
 from spacehub_dev.provisioning import haproxy
 
 from tests.compose_file import EXAMPLE, ROOT, TEXT, VARIABLE, Service, development, services, variables
+from tests.launched import plan_in, settings_of
 
 ENV = development()
 SERVICES = services(ENV)
@@ -33,31 +31,7 @@ def by_name(service: Service) -> str:
 
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    """What the launcher starts when nobody has told it anything."""
-    return whole_system(
-        Surroundings(
-            directory=tmp_path_factory.mktemp("launcher"),
-            report=print,
-            amqp_url="amqp://broker",
-            management_url="http://broker",
-            databases=dict.fromkeys(("devices", "inbox", "sms", "scheduler"), "postgresql://server"),
-            port=lambda _: 1,
-            secret=lambda name: name * 4,
-            environment={},
-            user_prefix="",
-        )
-    )
-
-
-def settings_classes(service: Service) -> dict[str, type[BaseSettings]]:
-    """The settings of the service's package, by class name."""
-    module = importlib.import_module(f"{service.package.replace('-', '_')}.settings")
-    found = {name: each for name, each in vars(module).items() if isinstance(each, type)}
-    return {
-        name: each
-        for name, each in found.items()
-        if issubclass(each, BaseSettings) and each.model_config.get("env_prefix")
-    }
+    return plan_in(tmp_path_factory.mktemp("launcher"))
 
 
 def test_every_process_of_the_launcher_has_its_service(plan: Plan) -> None:
@@ -81,7 +55,7 @@ def test_processes_are_told_whatever_the_launcher_tells_them(plan: Plan) -> None
 
 @pytest.mark.parametrize("service", CONFIGURED, ids=by_name)
 def test_settings_of_every_process_are_complete(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    classes = settings_classes(service)
+    classes = settings_of(service.package)
     chosen = classes.get("ApiSettings", classes["Settings"]) if "serve" in service.command else classes["Settings"]
     for name, value in service.environment.items():
         monkeypatch.setenv(name, value)
@@ -95,7 +69,7 @@ def test_settings_of_every_process_are_complete(service: Service, monkeypatch: p
 @pytest.mark.parametrize("service", CONFIGURED, ids=by_name)
 def test_no_process_is_told_what_nobody_reads(service: Service) -> None:
     prefix = f"{service.package.replace('-', '_').upper()}_"
-    known = {prefix + field.upper() for each in settings_classes(service).values() for field in each.model_fields}
+    known = {prefix + field.upper() for each in settings_of(service.package).values() for field in each.model_fields}
 
     assert set(service.environment) - known == set()
 
@@ -105,7 +79,8 @@ def test_the_gateway_the_topology_and_the_simulators_are_told_what_they_read() -
     options = {get_args(option)[1].envvar[0] for option in (AmqpUrl, ManagementUrl)}
 
     assert set(needed) <= set(SERVICES["gateway"].environment)
-    assert set(SERVICES["topology-apply"].environment) == set(SERVICES["topology-keep"].environment) == options
+    assert set(SERVICES["topology-apply"].environment) == options
+    assert set(SERVICES["topology-keep"].environment) == options | {"SPACEHUB_HEALTH_HOST", "SPACEHUB_HEALTH_PORT"}
     assert set(SERVICES["sms-simulator"].environment) == {"SIMULATOR_USERNAME", "SIMULATOR_PASSWORD"}
 
 
@@ -171,9 +146,7 @@ def test_what_must_be_healthy_says_so() -> None:
     for name in awaited:
         checked = SERVICES[name].content.get("healthcheck", {}) or {"test": "the image's"}
         assert "test" in checked
-    assert [service.name for service in PROCESSES if service.content.get("healthcheck", {}).get("disable")] == [
-        "topology-keep"
-    ]
+    assert [service.name for service in PROCESSES if service.content.get("healthcheck", {}).get("disable")] == []
 
 
 @pytest.mark.parametrize("service", [*OURS, SERVICES["gateway"]], ids=by_name)
@@ -223,7 +196,7 @@ def test_keys_may_come_from_an_address_instead(monkeypatch: pytest.MonkeyPatch) 
     for name, value in service.environment.items():
         monkeypatch.setenv(name, value)
 
-    settings: Any = settings_classes(service)["Settings"]()
+    settings: Any = settings_of(service.package)["Settings"]()
 
     assert settings.jwt_jwks_file is None
     assert str(settings.jwt_jwks_url) == "https://auth.example/jwks.json"

@@ -34,6 +34,14 @@ def manifests() -> None:
 
 
 @app.command()
+def cluster_secrets() -> None:
+    """Print every Secret of the development overlay, made up, for `kubectl apply -f -`; once for each cluster."""
+    from spacehub_dev.cluster import secrets
+
+    typer.echo(secrets.manifest())
+
+
+@app.command()
 def run() -> None:
     """Boot the whole system and keep it running until Ctrl-C."""
     raise typer.Exit(running.run())

@@ -11,10 +11,11 @@ import httpx
 import pytest
 from spacehub import rabbit, topology
 from spacehub.cli.main import app
-from spacehub.cli.topology import keeping
+from spacehub.cli.topology import Kept, keeping
 from spacehub.confirming import Confirm, Outgoing
 from spacehub.events.catalogue import DELIVERIES_EXCHANGE, EVENTS_EXCHANGE, FACTS, REQUESTS
 from spacehub.rabbit import Publisher
+from spacehub.running import Task
 from spacehub.testing.broker import Broker, broker_at
 from spacehub.testing.proxy import Proxy, proxy_to
 from spacehub.testing.waiting import eventually
@@ -41,10 +42,14 @@ async def laid(broker: Broker, module_vhost: Vhost) -> Mapping[str, Any]:
     return {queue["name"]: queue for queue in queues}
 
 
+def keep(url: str, management_url: str | None, kept: Kept | None = None) -> Task:
+    return keeping(url, management_url, kept=kept or Kept(), every=0.05)
+
+
 @asynccontextmanager
 async def kept(broker: Broker) -> AsyncIterator[None]:
     stopping = asyncio.Event()
-    keeper = asyncio.ensure_future(keeping(broker.url, broker.management_url, every=0.05)(stopping))
+    keeper = asyncio.ensure_future(keep(broker.url, broker.management_url)(stopping))
     try:
         yield
     finally:
@@ -216,11 +221,27 @@ async def test_keeper_goes_on_after_the_broker_was_away(vhost: Vhost) -> None:
 
     async with proxy_to(vhost.amqp_url) as proxy, broker_at(vhost.amqp_url, vhost.management_url) as hand:
         proxy.block()
-        keeper = asyncio.ensure_future(keeping(proxy.url, None, every=0.05)(stopping))
+        keeper = asyncio.ensure_future(keep(proxy.url, None)(stopping))
         await _first_attempt_fails(proxy)
         await eventually(lambda: exists(hand, WORK_QUEUES[-1].dead))
         stopping.set()
         await keeper
+
+
+async def test_keeper_is_ready_when_all_of_it_is_there_and_not_while_the_broker_is_away(vhost: Vhost) -> None:
+    stopping, kept = asyncio.Event(), Kept()
+
+    async with proxy_to(vhost.amqp_url) as proxy:
+        keeper = asyncio.ensure_future(keep(proxy.url, None, kept)(stopping))
+        before = await kept.answers()
+        await eventually(kept.answers)
+        proxy.block()
+        await proxy.cut()
+        await eventually(lambda: not kept.whole)
+        stopping.set()
+        await keeper
+
+    assert before is False
 
 
 async def test_applying_waits_for_a_broker_that_is_still_starting(vhost: Vhost) -> None:

@@ -44,15 +44,17 @@ def whole_system(around: Surroundings) -> Plan:
 
 
 def _topology(around: Surroundings) -> Part:
-    return Part((_topology_verb("keep", around),))
+    return Part((_topology_verb("keep", around, port=around.port("topology keep")),))
 
 
-def _topology_verb(verb: str, around: Surroundings) -> ProcessSpec:
+def _topology_verb(verb: str, around: Surroundings, *, port: int | None = None) -> ProcessSpec:
     told = {
         "SPACEHUB_AMQP_URL": around.broker(permissions.TOPOLOGY),
         "SPACEHUB_MANAGEMENT_URL": around.management(permissions.TOPOLOGY),
     }
-    return ProcessSpec(f"topology {verb}", [str(BIN / "spacehub"), "topology", verb], told)
+    if port is not None:
+        told["SPACEHUB_HEALTH_PORT"] = str(port)
+    return ProcessSpec(f"topology {verb}", [str(BIN / "spacehub"), "topology", verb], told, port)
 
 
 def _users(around: Surroundings) -> list[ProcessSpec]:

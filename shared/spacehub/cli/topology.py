@@ -8,7 +8,7 @@ import aiormq
 import structlog
 import typer
 
-from spacehub import management, permissions, rabbit, running
+from spacehub import health, management, permissions, rabbit, running
 from spacehub.cli.connecting import AmqpUrl, ManagementUrl, broker_url
 from spacehub.cli.passwords import passwords
 from spacehub.errors import Away
@@ -63,10 +63,21 @@ def apply(amqp_url: AmqpUrl = None, management_url: ManagementUrl = None) -> Non
 
 
 @app.command()
-def keep(amqp_url: AmqpUrl = None, management_url: ManagementUrl = None) -> None:
+def keep(
+    amqp_url: AmqpUrl = None,
+    management_url: ManagementUrl = None,
+    health_host: Annotated[str, typer.Option(envvar="SPACEHUB_HEALTH_HOST")] = "127.0.0.1",
+    health_port: Annotated[
+        int | None, typer.Option(envvar="SPACEHUB_HEALTH_PORT", help="Where its pages are; none without it.")
+    ] = None,
+) -> None:
     """Make whatever is missing, again and again, until stopped: a deleted queue or binding comes back."""
     configure_logs("topology keep")
-    asyncio.run(running.run({"topology": keeping(_broker(amqp_url), _management(management_url))}))
+    kept = Kept()
+    tasks = {"topology": keeping(_broker(amqp_url), _management(management_url), kept=kept)}
+    if health_port is not None:
+        tasks["health"] = health.serving(health.pages({"topology": kept.answers}), host=health_host, port=health_port)
+    asyncio.run(running.run(tasks))
 
 
 def _broker(given: str | None) -> Secret:
@@ -80,15 +91,28 @@ def _management(given: str | None) -> Secret | None:
     return secret.get_secret_value if secret else given
 
 
-def keeping(url: Secret, management_url: Secret | None, *, every: float = EVERY) -> Task:
+class Kept:
+    """Whether nothing was missing when it was last looked."""
+
+    whole = False
+
+    async def answers(self) -> bool:
+        return self.whole
+
+
+def keeping(url: Secret, management_url: Secret | None, *, kept: Kept, every: float = EVERY) -> Task:
     """A long task that makes whatever is missing, every so many seconds."""
 
     async def keep(stopping: asyncio.Event) -> None:
         while not stopping.is_set():
+            whole = False
             try:
                 await _apply(url, management_url)
+                whole = True
             except Away as away:
                 log.warning("topology_not_kept", reason=str(away))
+            finally:
+                kept.whole = whole
             await running.happens(stopping, within=every)
 
     return keep
