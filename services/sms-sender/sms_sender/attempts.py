@@ -54,6 +54,14 @@ class Attempt:
         return worth_another(self.about, ambiguous=self.ambiguous, valid=self.valid_left)
 
     @property
+    def doubt(self) -> str | None:
+        """Why nobody knows what became of an attempt before this one; None when no such doubt is left."""
+        if not self.ambiguous:
+            return None
+        reasons = (entry["reason"] for entry in reversed(self.history) if entry["outcome"] == "unknown")
+        return next(reasons, outcomes.LEASE_RAN_OUT)
+
+    @property
     def _age(self) -> timedelta:
         return timedelta(seconds=monotonic() - self.asked_at)
 
@@ -144,15 +152,22 @@ def verdict_when_exhausted(state: State) -> Verdict:
             return Settled()
 
 
+def end_when_refused(state: State, start: Start, refusal: Outcome) -> End:
+    """How an SMS ends whose next attempt may `start` but for a budget or a limit."""
+    if start.lost:
+        return End(outcomes.unknown(outcomes.LEASE_RAN_OUT), lost=True)
+    return End(_unless_in_doubt(state, refusal))
+
+
 def worth_another(about: str, *, ambiguous: int, valid: timedelta) -> bool:
     """Whether an SMS that may or may not have been sent is sent once more: an OTP, once, while it is of use."""
     return about == OTP and ambiguous == 0 and valid >= WORTH_A_SECOND_OTP
 
 
-def _is_live(state: State) -> bool:
-    return state.lease_until is not None and state.lease_until > state.now
-
-
 def _unless_in_doubt(state: State, outcome: Outcome) -> Outcome:
     """After an attempt in doubt no end may claim that nothing was sent."""
     return outcomes.unknown(state.reason or outcomes.LEASE_RAN_OUT) if state.ambiguous else outcome
+
+
+def _is_live(state: State) -> bool:
+    return state.lease_until is not None and state.lease_until > state.now

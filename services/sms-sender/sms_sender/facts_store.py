@@ -9,6 +9,7 @@ from uuid import UUID
 
 from spacehub import database
 
+from sms_sender import budget_months
 from sms_sender.closings import Closing, Limit
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class FactsStore:
 
     @asynccontextmanager
     async def learning(self) -> AsyncIterator["Learning"]:
-        """A transaction to learn in. It locks facts, subjects and owners, in this order and each sorted."""
+        """A transaction to learn in. It locks facts, subjects, SMS and owners, in this order."""
         async with database.transaction(self._pool) as connection:
             yield Learning(connection)
 
@@ -75,7 +76,9 @@ class Learning:
         )
 
     async def limit(self, limits: Collection[Limit]) -> None:
-        """Write what owners may spend, where that is newer than what is known."""
+        """Write what owners may spend, where that is newer than what is known, and tell what their months reached."""
+        if not limits:
+            return
         ordered = sorted(limits, key=lambda limit: limit.owner_id)
         await self._connection.execute(
             _LIMIT,
@@ -83,6 +86,7 @@ class Learning:
             [limit.monthly_segments for limit in ordered],
             [limit.set_at for limit in ordered],
         )
+        await budget_months.limits_changed(self._connection, [limit.owner_id for limit in ordered])
 
     async def erase(self, users: Collection[UUID]) -> None:
         """Take what points to these people out of the SMS that have their end; the sweeper sees to the others."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from spacehub.errors import TemporaryFailure
+from spacehub.errors import NotNow, TemporaryFailure
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +46,7 @@ class RateLimited(TemporaryFailure):
 
 class CredentialsRefused(TemporaryFailure):
     """The carrier does not know us or does not let us send; not taken. Our fault, not the message's: rest and alert."""
+
+
+class CeilingReached(NotNow):
+    """As many SMS as the ceiling allows went out in the last minute; nothing was tried. Look who sends so many."""

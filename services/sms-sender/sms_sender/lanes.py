@@ -13,7 +13,15 @@ from spacehub.errors import NotNow
 from spacehub.outbox import Lane as LaneName
 from spacehub.running import Task, happens
 
-from sms_sender.fates import Accepted, CredentialsRefused, GatewayUnavailable, NoAnswer, RateLimited, Refused
+from sms_sender.fates import (
+    Accepted,
+    CeilingReached,
+    CredentialsRefused,
+    GatewayUnavailable,
+    NoAnswer,
+    RateLimited,
+    Refused,
+)
 from sms_sender.pacing import Permit
 
 HOLD = 10.0
@@ -88,6 +96,9 @@ class Lane:
         passage = await self._enter(until)
         try:
             yield passage
+        except CeilingReached as stop:
+            self.rest(stop)
+            raise
         finally:
             passage.leave()
 
@@ -105,8 +116,8 @@ class Lane:
 
         return run
 
-    def rest(self, refusal: RateLimited | CredentialsRefused) -> None:
-        """Rest because the carrier refuses the account; as long as it asked for, if it did."""
+    def rest(self, refusal: RateLimited | CredentialsRefused | CeilingReached) -> None:
+        """Rest because the carrier refuses the account, or we went as far as we may; as long as was asked for."""
         if isinstance(refusal, CredentialsRefused):
             _REFUSED.set(1)
         waits_less = isinstance(refusal, RateLimited) and self.name == "critical"

@@ -71,5 +71,5 @@ async def learn(events: Sequence[Event], *, facts_kept: Facts) -> None:
             if isinstance(event.data, facts.UserDeleted):
                 deleted.add(event.data.user_id)
         await book.close(closings.values())
-        await book.limit(limits.values())
         await book.erase(deleted)
+        await book.limit(limits.values())

@@ -1,13 +1,12 @@
 """The ledger: who may hand which SMS to the carrier now, and what became of it.
 
 One attempt of an SMS at a time holds the right to call the carrier, under a lease on the database's clock. An outcome
-and the event that tells of it are committed together. What the carrier answered is held on to while the database is
-away: nobody else knows it.
+and the event that tells of it are committed together; so are an attempt and what it takes of a budget.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -16,17 +15,16 @@ import structlog
 from pydantic import SecretStr
 from spacehub import database
 from spacehub.errors import Away, NotNow
-from spacehub.events.catalogue import EVENTS_EXCHANGE
 from spacehub.events.requests import SmsRequested
 from spacehub.privacy import phone_trace
-from spacehub.running import Backoff
 
 from sms_sender import marks, rows, statements
-from sms_sender.attempts import Attempt, End, Held, Resume, Settled, Start, State, Verdict, verdict
+from sms_sender.allowance import Allowance
+from sms_sender.attempts import Attempt, End, Held, Resume, Settled, Start, State, Verdict, end_when_refused, verdict
 from sms_sender.attempts import verdict_when_exhausted as judge_exhausted
 from sms_sender.gathering import Gathered
-from sms_sender.marks import Mark
 from sms_sender.outcomes import LEASE_RAN_OUT, Outcome
+from sms_sender.recorder import Recorder
 
 if TYPE_CHECKING:
     import asyncpg
@@ -37,26 +35,37 @@ LEASE = timedelta(seconds=20)
 
 
 class Ledger:
-    """The ledger in PostgreSQL, for many tasks at once. `lease` is how long an attempt may run."""
+    """The ledger in PostgreSQL, for many tasks at once.
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", *, phone_key: SecretStr, lease: timedelta = LEASE) -> None:
+    `lease` is how long an attempt may run, `ceiling` how many SMS may start in a minute.
+    """
+
+    def __init__(
+        self,
+        pool: "asyncpg.Pool[asyncpg.Record]",
+        *,
+        phone_key: SecretStr,
+        lease: timedelta = LEASE,
+        ceiling: int | None = None,
+    ) -> None:
         self._pool = pool
         self._phone_key = phone_key
         self._lease = lease
-        self._claim_new = Gathered(self._claim_all_new)
-        self._mark = Gathered(self._mark_all)
+        self._allowance = Allowance(ceiling=ceiling)
+        self._claim_new = {lane: Gathered(partial(self._claim_all_new, critical=lane)) for lane in (True, False)}
+        self._recorder = Recorder(pool)
         self._unanswered: dict[UUID, list[UUID]] = {}
 
     async def claim(self, sms: SmsRequested, *, segments: int) -> Attempt | None:
         """The attempt that may start now; None when the SMS has its end already (told once more), or gets it here.
 
-        Raises NotNow while another worker's attempt runs, and Away: then ask again here, and a claim that was
-        committed without our hearing of it is recognised.
+        Raises NotNow while another worker's attempt runs or the ceiling is reached, and Away: then ask again here, and
+        a claim that was committed without our hearing of it is recognised.
         """
         asked_at = monotonic()
         token = self._token_for(sms.sms_id)
         try:
-            started = await self._claim_new((self._asked(sms, segments), token))
+            started = await self._claim_new[sms.critical]((self._asked(sms, segments), token))
             if started is None:
                 return await self._judge(sms, segments, lambda state: verdict(state, token=token), token, asked_at)
         except Away:
@@ -79,19 +88,19 @@ class Ledger:
 
     async def record(self, attempt: Attempt, outcome: Outcome, *, took: timedelta) -> None:
         """The SMS ends with `outcome`, and the event that says so is published."""
-        await self._persist(marks.of_end(attempt, outcome, took=took, at=datetime.now(UTC)))
+        await self._recorder.persist(marks.of_end(attempt, outcome, took=took, at=datetime.now(UTC)))
 
     async def release(self, attempt: Attempt, reason: str, *, took: timedelta) -> None:
         """Nothing was sent: the SMS waits for its next attempt."""
-        await self._persist(marks.of_wait(attempt, reason, took=took, doubtful=False))
+        await self._recorder.persist(marks.of_wait(attempt, reason, took=took, doubtful=False))
 
     async def doubt(self, attempt: Attempt, reason: str, *, took: timedelta) -> None:
         """It may have been sent, and is to be sent once more all the same: the SMS waits for that."""
-        await self._persist(marks.of_wait(attempt, reason, took=took, doubtful=True))
+        await self._recorder.persist(marks.of_wait(attempt, reason, took=took, doubtful=True))
 
     async def give_back(self, attempt: Attempt) -> None:
         """Nothing was tried: the SMS waits as if the attempt had not been."""
-        await self._persist(marks.of_nothing(attempt))
+        await self._recorder.persist(marks.of_nothing(attempt))
 
     async def exhaust(self, sms: SmsRequested, *, segments: int) -> None:
         """Its retries are used up: it ends as failed, unless it has its end or another worker's attempt runs."""
@@ -107,71 +116,16 @@ class Ledger:
             if row is not None and row["settled_at"] is not None:
                 await rows.tell_again(connection, row)
 
-    async def _claim_all_new(self, claims: Sequence[tuple[Sequence[Any], UUID]]) -> Sequence[Any]:
-        asked = _columns([asked for asked, _ in claims])
+    async def _claim_all_new(self, claims: Sequence[tuple[Sequence[Any], UUID]], *, critical: bool) -> Sequence[Any]:
+        asked = statements.columns([asked for asked, _ in claims])
         tokens = [token for _, token in claims]
-        async with database.reading(self._pool) as connection:
-            claimed = await connection.fetch(statements.CLAIM_NEW, *asked, tokens, self._lease)
-        started = {row["claimed_by"]: row for row in claimed}
-        return [started.get(token) for token in tokens]
-
-    async def _mark_all(self, given: Sequence[Mark]) -> Sequence[bool]:
-        columns = _columns(
-            [
-                (
-                    mark.sms_id,
-                    mark.token,
-                    mark.status,
-                    mark.reason,
-                    mark.message_id,
-                    mark.duration_ms,
-                    mark.tried,
-                    mark.doubtful,
-                    mark.entry,
-                    mark.message and mark.message.id,
-                    mark.message and mark.message.routing_key,
-                    mark.message and mark.message.content_type,
-                    mark.message and mark.message.body,
-                )
-                for mark in given
-            ]
-        )
-        async with database.reading(self._pool) as connection:
-            answer = await connection.fetch(statements.MARK, *columns, EVENTS_EXCHANGE)
-        marked = {row["token"] for row in answer}
-        for mark in given:
-            if mark.message is not None and mark.token in marked:
-                rows.count_end(mark.status, mark.reason)
-        return [mark.token in marked for mark in given]
-
-    async def _persist(self, mark: Mark) -> None:
-        """Write `mark` down, however long the database is away."""
-        backoff, never = Backoff(), asyncio.Event()
-        while True:
-            try:
-                if not await self._mark(mark):
-                    await self._mark_late(mark)
-                return
-            except Away as away:
-                log.warning("not_recorded_yet", sms_id=str(mark.sms_id), reason=str(away))
-                await backoff.wait(never)
-
-    async def _mark_late(self, mark: Mark) -> None:
-        """The attempt was superseded, or this mark was committed before without our hearing of it.
-
-        A text that was sent was sent, whatever the row says by now; anything else is only added to the log.
-        """
         async with database.transaction(self._pool) as connection:
-            row = await connection.fetchrow(statements.LOCK, mark.sms_id)
-            if row is None or not mark.tried or mark.entry in row["attempt_log"]:
-                return
-            log.warning("attempt_superseded", sms_id=str(mark.sms_id), outcome=mark.status, found=row["status"])
-            if mark.status != "sent" or row["status"] == "sent":
-                await connection.execute(statements.ADD_TO_LOG, mark.sms_id, mark.entry)
-            else:
-                ended = (mark.status, mark.reason, mark.message_id, False, mark.entry, mark.duration_ms)
-                await connection.execute(statements.END, mark.sms_id, *ended)
-                await rows.publish(connection, mark.message)
+            claimed = await connection.fetch(statements.CLAIM_NEW, *asked, tokens, self._lease)
+            refused = await self._allowance.take_all(connection, claimed, critical=critical)
+            if refused:
+                await connection.execute(statements.UNCLAIM, refused)
+        started = {row["claimed_by"]: row for row in claimed if row["sms_id"] not in refused}
+        return [started.get(token) for token in tokens]
 
     async def _judge(
         self,
@@ -183,7 +137,7 @@ class Ledger:
     ) -> Attempt | None:
         """Lock the row and do what `rule` says of it."""
         async with database.transaction(self._pool) as connection:
-            await connection.execute(statements.ENSURE, *_columns([self._asked(sms, segments)]))
+            await connection.execute(statements.ENSURE, *statements.columns([self._asked(sms, segments)]))
             row = await connection.fetchrow(statements.LOCK, sms.sms_id)
             match rule(rows.state_of(row)):
                 case Held():
@@ -199,6 +153,10 @@ class Ledger:
                     resumes = True
                 case Start() as step:
                     resumes = False
+                    if refusal := await self._allowance.take(connection, row):
+                        end = end_when_refused(rows.state_of(row), step, refusal)
+                        await rows.end(connection, row, end.outcome, lost=end.lost)
+                        return None
             return await self._start(connection, row, step, token=token, resumes=resumes, asked_at=asked_at)
 
     async def _start(
@@ -206,7 +164,16 @@ class Ledger:
     ) -> Attempt:
         entry = rows.lost_entry(row) if step.lost else []
         started = await connection.fetchrow(
-            statements.START, row["sms_id"], token, self._lease, resumes, step.reopens, step.lost, LEASE_RAN_OUT, entry
+            statements.START,
+            row["sms_id"],
+            token,
+            self._lease,
+            resumes,
+            step.reopens,
+            step.lost,
+            LEASE_RAN_OUT,
+            entry,
+            row["month"],
         )
         return Attempt(
             sms_id=row["sms_id"],
@@ -250,8 +217,3 @@ class Ledger:
         if others:
             self._unanswered[sms_id] = others
         return token
-
-
-def _columns(lines: Sequence[Sequence[Any]]) -> list[list[Any]]:
-    """The lines turned into one array per column."""
-    return [list(column) for column in zip(*lines, strict=True)]

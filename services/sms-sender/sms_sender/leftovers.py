@@ -54,6 +54,16 @@ DELETE FROM learned_facts WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM learned_facts WHERE learned_at < clock_timestamp() - $1::interval
     LIMIT $2 FOR UPDATE SKIP LOCKED
 ))""",
+    """
+DELETE FROM budget_months WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM budget_months WHERE month < clock_timestamp() - interval '1 month' - $1::interval
+    LIMIT $2 FOR UPDATE SKIP LOCKED
+))""",
+    """
+DELETE FROM code_counts WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM code_counts WHERE NOT clock_timestamp() - least($1::interval, interval '1 day') < ANY (counted_at)
+    LIMIT $2 FOR UPDATE SKIP LOCKED
+))""",
 )
 
 
@@ -79,18 +89,18 @@ class Leftovers:
         return await self._execute(_ERASE, most)
 
     async def forget(self, *, older_than: timedelta, most: int) -> int:
-        """Forget what was settled, closed or taken in so long ago; never that a user was deleted."""
+        """Forget what was settled, closed, taken in or used so long ago, and codes after a day; never that a user was
+        deleted.
+        """
         return sum([await self._execute(statement, older_than, most) for statement in _FORGET])
 
     async def _end(self, candidates: str, *arguments: object) -> int:
-        ended = 0
         async with database.transaction(self._pool) as connection:
-            for row in await connection.fetch(candidates, *arguments):
-                match verdict(rows.state_of(row), token=uuid4()):
-                    case End(outcome, lost):
-                        await rows.end(connection, row, outcome, lost=lost)
-                        ended += 1
-        return ended
+            found = await connection.fetch(candidates, *arguments)
+            judged = [(row, verdict(rows.state_of(row), token=uuid4())) for row in found]
+            ends = [(row, end) for row, end in judged if isinstance(end, End)]
+            await rows.end_all(connection, ends)
+        return len(ends)
 
     async def _execute(self, statement: str, *arguments: object) -> int:
         async with database.reading(self._pool) as connection:

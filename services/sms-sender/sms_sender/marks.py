@@ -8,7 +8,7 @@ from uuid import UUID
 from spacehub.events.envelope import Message, write
 
 from sms_sender.attempts import Attempt
-from sms_sender.outcomes import Outcome, event_of
+from sms_sender.outcomes import UNSENT, Outcome, event_of, unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,12 @@ class Mark:
 
 
 def of_end(attempt: Attempt, outcome: Outcome, *, took: timedelta, at: datetime) -> Mark:
-    """The SMS has its end."""
+    """The SMS has its end; if an earlier attempt is in doubt, then no end which says that nothing was sent."""
     duration_ms = milliseconds(took)
     logged = entry(attempt.number, attempt.started_at, outcome.status, outcome.reason, duration_ms)
+    doubtful = outcome.status == "unknown"
+    if attempt.doubt and outcome.status in UNSENT:
+        outcome = unknown(attempt.doubt)
     event = event_of(
         outcome,
         sms_id=attempt.sms_id,
@@ -52,7 +55,7 @@ def of_end(attempt: Attempt, outcome: Outcome, *, took: timedelta, at: datetime)
         message_id=outcome.message_id,
         duration_ms=duration_ms,
         tried=True,
-        doubtful=outcome.status == "unknown",
+        doubtful=doubtful,
         entry=logged,
         message=write(event),
     )

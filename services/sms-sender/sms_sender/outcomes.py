@@ -12,10 +12,14 @@ from spacehub.events.facts import Fact, SmsAttempt, SmsBlocked, SmsExpired, SmsF
 SOURCE = "/sms-sender"
 RETRIES_EXHAUSTED = "retries_exhausted"
 WITHDRAWN = "withdrawn"
+BUDGET = "budget"
+RATE_LIMITED = "rate_limited"
 LEASE_RAN_OUT = "lease_ran_out"
 """The reason of an attempt that started and of which nothing more was heard: its process died or lost the database."""
 
 Status = Literal["sent", "failed", "expired", "blocked", "unknown"]
+UNSENT: frozenset[str] = frozenset({"failed", "expired", "blocked"})
+"""The ends which say that nothing was sent."""
 
 _IDS = uuid5(NAMESPACE_URL, "https://spacehub.mn/notify/sms-sender/outcomes")
 

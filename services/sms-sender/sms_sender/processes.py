@@ -68,7 +68,7 @@ async def consume(settings: Settings, queues: Collection[Queue]) -> None:
 
 def _sending(name: LaneName, lane: Lane, settings: Settings, way: Connections) -> dict[str, Task]:
     """The tasks of one lane; the standard one rests in quiet hours."""
-    ledger = Ledger(way.pool, phone_key=settings.phone_key)
+    ledger = Ledger(way.pool, phone_key=settings.phone_key, ceiling=settings.ceiling_per_minute)
     requests = sms_requests(
         name,
         send=partial(send_in_turn, lane=lane, ledger=ledger, deadline=settings.gateway_deadline),

@@ -10,9 +10,9 @@ from spacehub import outbox
 from spacehub.events.catalogue import EVENTS_EXCHANGE
 from spacehub.events.envelope import Message, write
 
-from sms_sender import marks, statements
-from sms_sender.attempts import State
-from sms_sender.outcomes import LEASE_RAN_OUT, Outcome, event_of
+from sms_sender import allowance, marks, statements
+from sms_sender.attempts import End, State
+from sms_sender.outcomes import LEASE_RAN_OUT, UNSENT, Outcome, event_of
 
 log = structlog.get_logger()
 
@@ -26,6 +26,17 @@ def state_of(row: Any) -> State:
 
 async def end(connection: Any, row: Any, outcome: Outcome, *, lost: bool = False) -> None:
     """The SMS ends with `outcome`, and the event that says so is published; `lost` as in `attempts.End`."""
+    await end_all(connection, [(row, End(outcome, lost))])
+
+
+async def end_all(connection: Any, ends: Sequence[tuple[Any, End]]) -> None:
+    """Each SMS ends as told; those that were never sent give back what they took."""
+    for row, verdict in ends:
+        await _end(connection, row, verdict.outcome, lost=verdict.lost)
+    await allowance.give_back(connection, [row for row, verdict in ends if verdict.outcome.status in UNSENT])
+
+
+async def _end(connection: Any, row: Any, outcome: Outcome, *, lost: bool) -> None:
     entries = [lost_entry(row)] if lost else []
     ended = (outcome.status, outcome.reason, outcome.message_id, lost, entries, None)
     await connection.execute(statements.END, row["sms_id"], *ended)

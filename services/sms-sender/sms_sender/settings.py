@@ -9,6 +9,7 @@ from spacehub.settings import MountedSettings, ServiceSettings
 from spacehub.topology import DEAD_LETTERS_KEPT
 
 PREFIX = "SMS_SENDER_"
+Ceiling = Annotated[int, Field(ge=2, le=1_000_000)]
 Rate = Annotated[float, Field(ge=0.1, le=10_000)]
 
 
@@ -21,10 +22,11 @@ class Settings(ServiceSettings):
 
     `gateway_grammar` names what the carrier's replies mean (see `replies`). `gateway_deadline` is for all of one call.
     `gateway_rate` is the most calls a second that the carrier takes from our account, from all senders together; `off`
-    when it named none. The two `…_concurrency` are texts in hand at once per lane and process. `facts_batch` is how
-    many facts are taken in together. `ledger_kept` is how long an SMS is remembered after its end: longer than a dead
-    letter, which may be redriven. `phone_key` keys the hashes of phone numbers: with another key, older records are
-    no longer found by number.
+    when it named none. `ceiling_per_minute` is the most SMS that we want to go out in a minute, of all senders
+    together, whatever asks for them; `off` unless set. The two `…_concurrency` are texts in hand at once per lane and
+    process. `facts_batch` is how many facts are taken in together. `ledger_kept` is how long an SMS is remembered after
+    its end: longer than a dead letter, which may be redriven. `phone_key` keys the hashes of phone numbers: with
+    another key, older records are no longer found by number.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX)
@@ -39,6 +41,7 @@ class Settings(ServiceSettings):
     phone_key: SecretStr
     critical_concurrency: int = 10
     standard_concurrency: int = 50
+    ceiling_per_minute: Annotated[Ceiling | None, BeforeValidator(_none_if_off)] = None
     facts_batch: int = 100
     ledger_kept: Annotated[timedelta, Field(ge=DEAD_LETTERS_KEPT + timedelta(days=1))] = timedelta(days=45)
 

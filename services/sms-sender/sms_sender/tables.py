@@ -1,19 +1,22 @@
 """The ledger's tables as they are now; the migrations are how they came to be."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     CheckConstraint,
     Column,
     DateTime,
     Identity,
     Index,
+    Integer,
     LargeBinary,
     MetaData,
     Text,
+    Uuid,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -34,7 +37,8 @@ class Sms(_Table, table=True):
     `claimed`: an attempt runs under a lease. `waiting`: no attempt runs, and the next one may start. The other
     statuses are ends. `attempts` counts those started; `ambiguous`, those whose outcome could not be known; `series`
     goes up when a redrive reopens an end. `claimed_by` is the token of the newest attempt, also after its end.
-    `attempt_log` holds `{number, at, outcome, reason, duration_ms}` of each attempt that ended. Of a deleted user's SMS
+    `attempt_log` holds `{number, at, outcome, reason, duration_ms}` of each attempt that ended. `budget_month` is the
+    month in which its segments are reserved for its owner; None when they are not, or no more. Of a deleted user's SMS
     `user_id` and both `phone_…` are erased once it has its end.
     """
 
@@ -74,6 +78,7 @@ class Sms(_Table, table=True):
     attempt_log: list[dict[str, Any]] = Field(sa_column=Column(JSONB, nullable=False, server_default=text("'[]'")))
     created_at: datetime = Field(sa_type=_TIME, sa_column_kwargs={"server_default": text("clock_timestamp()")})
     settled_at: datetime | None = Field(sa_type=_TIME)
+    budget_month: date | None
 
 
 class Closing(_Table, table=True):
@@ -104,6 +109,40 @@ class BudgetLimit(_Table, table=True):
     owner_id: UUID = Field(primary_key=True)
     monthly_segments: int | None
     set_at: datetime = Field(sa_type=_TIME)
+
+
+class BudgetMonth(_Table, table=True):
+    """What an owner's calendar month in Ulaanbaatar (by its first day) has used, and which levels were told."""
+
+    __tablename__ = "budget_months"
+
+    owner_id: UUID = Field(primary_key=True)
+    month: date = Field(primary_key=True)
+    used: int = Field(sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")})
+    told_80: bool = Field(sa_column_kwargs={"server_default": text("false")})
+    told_100: bool = Field(sa_column_kwargs={"server_default": text("false")})
+
+
+class CodeCount(_Table, table=True):
+    """The codes that one phone got in the last 24 hours: never more than ten, each with its newest attempt's time."""
+
+    __tablename__ = "code_counts"
+
+    phone_hash: bytes = Field(sa_type=LargeBinary, primary_key=True)
+    sms_ids: list[UUID] = Field(sa_column=Column(ARRAY(Uuid), nullable=False))
+    counted_at: list[datetime] = Field(sa_column=Column(ARRAY(_TIME), nullable=False))
+
+
+class LastMinute(_Table, table=True):
+    """The one row in which all senders count what went out in the last minute: by second, and by lane."""
+
+    __tablename__ = "last_minute"
+    __table_args__ = (CheckConstraint("single", name="last_minute_single"),)
+
+    single: bool = Field(primary_key=True, sa_column_kwargs={"server_default": text("true")})
+    seconds: list[int] = Field(sa_column=Column(ARRAY(BigInteger), nullable=False, server_default=text("'{}'")))
+    critical: list[int] = Field(sa_column=Column(ARRAY(Integer), nullable=False, server_default=text("'{}'")))
+    standard: list[int] = Field(sa_column=Column(ARRAY(Integer), nullable=False, server_default=text("'{}'")))
 
 
 class GatewayPace(_Table, table=True):

@@ -103,6 +103,35 @@ async def test_an_otp_in_doubt_keeps_its_doubt_through_an_outage(book: Book) -> 
     assert (row["status"], row["reason"]) == ("unknown", "timeout")
 
 
+async def test_an_otp_refused_at_the_second_try_may_have_been_sent_at_the_first(book: Book) -> None:
+    sms = otp()
+    await book.ledger.doubt(await claimed(book, sms), "timeout", took=TOOK)
+    attempt = await claimed(book, sms)
+
+    for _ in range(2):
+        await book.ledger.record(attempt, outcomes.failed("rejected_text"), took=TOOK)
+
+    row = await book.row(sms.sms_id)
+    assert (row["status"], row["reason"], row["ambiguous"]) == ("unknown", "timeout", 1)
+    assert [(entry["outcome"], entry["reason"]) for entry in row["attempt_log"]] == [
+        ("unknown", "timeout"),
+        ("failed", "rejected_text"),
+    ]
+    assert [event.data.type for event in await book.events()] == ["sms.unknown"]
+
+
+async def test_a_refusal_told_after_the_second_lease_leaves_the_doubt_about_the_first(book: Book) -> None:
+    sms = otp()
+    await book.ledger.doubt(await claimed(book, sms), "timeout", took=TOOK)
+    attempt = await lost(book, sms)
+
+    await book.ledger.record(attempt, outcomes.failed("rejected_text"), took=TOOK)
+
+    row = await book.row(sms.sms_id)
+    assert row["status"] == "unknown"
+    assert row["ambiguous"] >= 1
+
+
 @pytest.mark.parametrize("outcome", [SENT, outcomes.failed("rejected_text")], ids=str)
 async def test_knowledge_that_comes_after_the_lease_corrects_unknown(book: Book, outcome: Outcome) -> None:
     sms = bill()
@@ -168,7 +197,7 @@ async def test_a_text_sent_after_the_next_attempt_was_refused_counts_as_sent(boo
 
     row = await book.row(sms.sms_id)
     assert (row["status"], row["reason"], row["duration_ms"]) == ("sent", None, 120)
-    assert [event.data.type for event in await book.events()] == ["sms.failed", "sms.sent"]
+    assert [event.data.type for event in await book.events()] == ["sms.unknown", "sms.sent"]
 
 
 async def test_a_text_sent_twice_is_on_record_as_that(book: Book) -> None:

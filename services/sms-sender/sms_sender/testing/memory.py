@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, cast
 from uuid import UUID, uuid4
 
+from pydantic import SecretStr
 from spacehub.errors import NotNow
 from spacehub.events.envelope import STRUCTURED, Event, Message, read, write
 from spacehub.events.requests import SmsRequested
+from spacehub.privacy import phone_trace
 
 from sms_sender import marks
 from sms_sender.attempts import (
@@ -20,11 +22,13 @@ from sms_sender.attempts import (
     Start,
     State,
     Verdict,
+    end_when_refused,
     verdict,
     verdict_when_exhausted,
 )
 from sms_sender.marks import Mark
-from sms_sender.outcomes import LEASE_RAN_OUT, Outcome, Status, event_of
+from sms_sender.outcomes import LEASE_RAN_OUT, UNSENT, Outcome, Status, event_of
+from sms_sender.testing.allowances import FakeAllowance
 
 LEASE = timedelta(seconds=20)
 
@@ -37,7 +41,10 @@ class Row:
     source_id: str
     about: str
     user_id: UUID | None
+    owner_id: UUID | None
     subject: str | None
+    critical: bool
+    phone_hash: bytes
     expires_at: datetime
     segments: int
     status: str = "waiting"
@@ -52,14 +59,16 @@ class Row:
     duration_ms: int = 0
     attempt_log: list[dict[str, Any]] = field(default_factory=list)
     settled_at: datetime | None = None
+    budget_month: date | None = None
 
 
 class FakeLedger:
     """The ledger's promises, kept in memory."""
 
-    def __init__(self, *, lease: timedelta = LEASE) -> None:
+    def __init__(self, *, lease: timedelta = LEASE, ceiling: int | None = None) -> None:
         self.rows: dict[UUID, Row] = {}
         self.messages: dict[str, Message] = {}
+        self.allowance = FakeAllowance(publish=self._publish, ceiling=ceiling)
         self.closed: set[str] = set()
         self._lease = lease
         self._failures: dict[str, list[Exception]] = {}
@@ -118,7 +127,8 @@ class FakeLedger:
         closed = not self.closed.isdisjoint({row.subject, user})
         known = asdict(row)
         names = [name for name in State.__dataclass_fields__ if name in known]
-        match rule(State(now=now, closed=closed, **{name: known[name] for name in names})):
+        state = State(now=now, closed=closed, **{name: known[name] for name in names})
+        match rule(state):
             case Held():
                 raise NotNow("another_attempt_runs", not_after=sms.expires_at)
             case Settled():
@@ -128,7 +138,11 @@ class FakeLedger:
                 return None
             case Resume():
                 return self._attempt(row, token, now)
-            case Start(lost, reopens):
+            case Start(lost, reopens) as step:
+                if refusal := self.allowance.take(row, now=now):
+                    end = end_when_refused(state, step, refusal)
+                    self._end(row, end.outcome, lost=end.lost, now=now)
+                    return None
                 if lost:
                     self._lose(row)
                     row.reason = LEASE_RAN_OUT
@@ -168,6 +182,8 @@ class FakeLedger:
         row.status, row.reason, row.message_id = outcome.status, outcome.reason, outcome.message_id
         row.lease_until, row.settled_at = None, now
         self._tell(row, outcome, at=now)
+        if outcome.status in UNSENT:
+            self.allowance.give_back(row)
 
     def _tell(self, row: Row, outcome: Outcome, *, at: datetime) -> None:
         event = event_of(
@@ -181,11 +197,14 @@ class FakeLedger:
             history=row.attempt_log,
             at=at,
         )
+        self._publish(event)
+
+    def _publish(self, event: Event) -> None:
         self.messages[event.id] = write(event)
 
     def _mark(self, mark: Mark) -> None:
         row = self.rows[mark.sms_id]
-        corrects = row.status == "unknown" and not mark.doubtful
+        corrects = row.status == "unknown" and not mark.doubtful and mark.status != "unknown"
         if row.claimed_by == mark.token and (row.status == "claimed" or corrects):
             if corrects:
                 row.ambiguous -= 1
@@ -212,6 +231,8 @@ class FakeLedger:
             row.attempt_log.append(mark.entry)
         if mark.message is not None:
             self.messages[mark.message.id] = mark.message
+        if mark.status in UNSENT:
+            self.allowance.give_back(row)
 
 
 def _row_of(sms: SmsRequested, segments: int) -> Row:
@@ -220,7 +241,10 @@ def _row_of(sms: SmsRequested, segments: int) -> Row:
         source_id=sms.source_id,
         about=sms.about,
         user_id=sms.user_id,
+        owner_id=sms.owner_id,
         subject=sms.subject,
+        critical=sms.critical,
+        phone_hash=phone_trace(sms.phone, key=SecretStr("a key of no use")).hash,
         expires_at=sms.expires_at,
         segments=segments,
     )

@@ -42,5 +42,5 @@ def otp(**changes: Any) -> SmsRequested:
 
 
 def numbered(make: Callable[..., SmsRequested], count: int) -> list[SmsRequested]:
-    """Requests that differ by their texts."""
-    return [make(text=f"{make.__name__} {number} {uuid4()}") for number in range(count)]
+    """Requests that differ by their texts and phones."""
+    return [make(text=f"{make.__name__} {number} {uuid4()}", phone=f"9911{number:04d}") for number in range(count)]
