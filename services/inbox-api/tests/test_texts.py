@@ -165,6 +165,21 @@ def test_locales_have_the_same_messages_with_the_same_attributes_and_nothing_els
     assert set(shapes["mn"].values()) == {("sms", "title")}
 
 
+@pytest.mark.parametrize("locale", LOCALES)
+def test_messages_hold_words_and_values_and_nothing_that_depends_on_a_value(locale: Locale) -> None:
+    patterns = [
+        pattern
+        for message in _messages(locale)
+        for pattern in (message.value, *(part.value for part in message.attributes))
+        if pattern is not None
+    ]
+    expressions = [
+        element.expression for pattern in patterns for element in pattern.elements if isinstance(element, ast.Placeable)
+    ]
+
+    assert {type(expression) for expression in expressions} == {ast.VariableReference, ast.MessageReference}
+
+
 def test_locales_bring_their_values_in_the_same_order() -> None:
     assert _values_in_order("mn") == _values_in_order("en")
 
