@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
+from spacehub.running import collect_less_often
 from spacehub.telemetry import configure_logs
 from spacehub_dev.launcher.interrupting import run_until_interrupted
 
@@ -72,6 +73,7 @@ if __name__ == "__main__":
     if unknown := [name for name in arguments.stages if name not in STAGES]:
         sys.exit(f"no such stage: {', '.join(unknown)}; there are: {', '.join(STAGES)}")
     warnings.simplefilter("ignore", DeprecationWarning)
+    collect_less_often()  # as the processes do whose rooms are measured here
     configure_logs("bench", level="ERROR", to_terminal=True)
     with tempfile.TemporaryDirectory(prefix="spacehub-bench-", ignore_cleanup_errors=True) as place:
         Path(place).chmod(0o711)

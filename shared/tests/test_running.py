@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -235,3 +237,25 @@ async def test_process_ends_with_zero_after_a_signal(tmp_path: Path) -> None:
         code = await process.ends()
 
     assert code == 0
+
+
+def test_garbage_in_circles_is_still_found_by_itself() -> None:
+    program = """
+import weakref
+from spacehub.running import collect_less_often
+
+class Circle:
+    def __init__(self):
+        self.itself = self
+
+collect_less_often()
+found = weakref.ref(Circle())
+kept = []
+while found() is not None and len(kept) < 1_000_000:
+    kept.append([])
+print(found() is None)
+"""
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "True"

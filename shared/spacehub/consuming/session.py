@@ -7,7 +7,9 @@ from typing import Any, Self
 
 import structlog
 from aio_pika.abc import AbstractConnection
-from aiormq.abc import AbstractChannel, DeliveredMessage
+from aiormq.abc import AbstractChannel, ChannelFrame, DeliveredMessage
+from pamqp import frame as frames
+from pamqp.commands import Basic
 from prometheus_client import Gauge
 
 from spacehub.errors import Away
@@ -38,6 +40,8 @@ class Session:
         self._buffer: asyncio.Queue[DeliveredMessage | None] = asyncio.Queue()
         self._lost = asyncio.Event()
         self._ended = False
+        self._settled: list[int] = []
+        self._telling: asyncio.Task[None] | None = None
         self._connection: AbstractConnection
         self._channel: AbstractChannel
         self._tag: str | None = None
@@ -84,6 +88,8 @@ class Session:
             await asyncio.wait([lost, stop, *working], return_when=asyncio.FIRST_COMPLETED)
             await self._stop_delivery()
             await asyncio.wait(working)
+            if self._telling is not None:
+                await asyncio.wait([self._telling], timeout=CLOSE_TIMEOUT)
             for worker in working:
                 worker.result()
             if self.is_lost:
@@ -112,11 +118,23 @@ class Session:
         return messages
 
     async def ack(self, message: DeliveredMessage) -> None:
-        """Tell the broker that the message is settled; after a loss it will simply come again."""
-        try:
-            await self._channel.basic_ack(message.delivery_tag or 0, wait=False)
-        except Exception:
-            self._lost.set()
+        """Tell the broker that the message is settled; after a loss it will simply come again.
+
+        Acks of the same moment leave in one write: handlers that wait for one commit end together.
+        """
+        self._settled.append(message.delivery_tag or 0)
+        if self._telling is None or self._telling.done():
+            self._telling = asyncio.create_task(self._tell_settled())
+
+    async def _tell_settled(self) -> None:
+        while self._settled and not self.is_lost:
+            number = self._channel.number
+            told = b"".join(frames.marshal(Basic.Ack(delivery_tag=tag), number) for tag in self._settled)
+            self._settled.clear()
+            try:
+                await self._channel.connection.write_queue.put(ChannelFrame(told, should_close=False))
+            except Exception:
+                self._lost.set()
 
     async def _notice_silence(self) -> None:
         """Count the session as lost once the broker counts no consumer of its queue, though here is one."""
