@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
+from pydantic_core import from_json, to_json
 
 from spacehub.errors import Unreadable
 from spacehub.events import cause
@@ -110,8 +111,7 @@ def write(event: Event) -> Message:
         traceparent = at_hand.traceparent
     if traceparent is not None:
         envelope["traceparent"] = traceparent
-    body = json.dumps(envelope, ensure_ascii=False, separators=(",", ":")).encode()
-    return Message(id=event.id, routing_key=event.data.routing_key, body=body)
+    return Message(id=event.id, routing_key=event.data.routing_key, body=to_json(envelope))
 
 
 def _is_structured(content_type: str | None) -> bool:
@@ -138,9 +138,9 @@ def _as_text(value: object) -> str:
 
 
 def _data_of(body: bytes) -> bytes:
-    envelope = json.loads(body)
+    envelope = from_json(body)
     if "data" in envelope:
-        return json.dumps(envelope["data"]).encode()
+        return to_json(envelope["data"])
     if "data_base64" not in envelope:
         raise Unreadable("wrong_data: data: Field required")
     try:
