@@ -14,12 +14,12 @@ from spacehub.events.requests import SmsRequested
 from spacehub.outbox import OutboxRow
 
 _numbers = count(10_000_000)
+OWNERS = 100
 
 
 def sms_requests(total: int) -> Iterator[Message]:
     """So many different ones, each to a number of its own."""
     expires = datetime.now(UTC) + timedelta(days=10)
-    owner = uuid4()
     for number in (next(_numbers) for _ in range(total)):
         sms = uuid4()
         request = SmsRequested(
@@ -29,7 +29,7 @@ def sms_requests(total: int) -> Iterator[Message]:
             critical=False,
             expires_at=expires,
             user_id=UUID(int=number),
-            owner_id=owner,
+            owner_id=UUID(int=number % OWNERS),
             subject=f"bill:A1201-{number}",
             sms_id=sms,
             phone=str(99_000_000 + number % 1_000_000),
