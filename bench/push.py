@@ -101,7 +101,7 @@ def library(app: firebase_admin.App) -> SendAll:
 @asynccontextmanager
 async def ours(url: str, credential: credentials.Certificate) -> AsyncIterator[SendAll]:
     """What push-sender does."""
-    access = Access(credential)
+    access = Access(lambda: credential)
     async with connections(timeout=timedelta(seconds=10)) as session:
         fcm = Fcm(
             url,
