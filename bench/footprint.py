@@ -1,7 +1,7 @@
 """How much memory and processor each process takes while the whole system works: `python -m bench.footprint [SECONDS]`.
 
-Needs `make run` beside it. Offers bills, codes and the app's calls for a minute and prints a table, from which the
-requests and limits in deploy/k8s are taken. Processor time is counted, not its share, so a busy machine changes little.
+Needs `make run` beside it. Offers crowds, bills, codes and the app's calls for a minute and prints a table, from which
+the requests and limits in deploy/k8s are taken. Processor time is counted, not its share, so a busy machine changes little.
 """
 
 import asyncio
@@ -22,6 +22,8 @@ import psutil
 BILLS_A_SECOND = 200
 CODES_A_SECOND = 10
 CALLS_A_SECOND = 40
+CROWDS = 20
+"""Notifications to a thousand people each, at the start: what takes the most memory."""
 USERS = [str(uuid.UUID(int=number + 1)) for number in range(500)]
 
 
@@ -44,6 +46,13 @@ def code(user: int) -> tuple[str, dict[str, Any]]:
     return "otp.requested", {"phone": f"88{user % 1_000_000:06d}", "code": "4711"}
 
 
+def crowd() -> tuple[str, dict[str, Any]]:
+    """A notification to a thousand people."""
+    recipients = [{"user_id": str(uuid.UUID(int=number + 1000))} for number in range(1000)]
+    told = {"title": "Water", "body": "No water on Saturday from 10 to 12.", "channels": ["inbox", "push"]}
+    return "notification.requested", {"recipients": recipients, **told}
+
+
 async def publish(exchange: aio_pika.abc.AbstractExchange, key: str, data: Mapping[str, Any]) -> None:
     event = {
         "specversion": "1.0",
@@ -63,6 +72,7 @@ async def offer_events(endpoints: Mapping[str, Any], seconds: float) -> int:
     connection = await aio_pika.connect(endpoints["amqp_url"])
     async with connection:
         exchange = await (await connection.channel()).get_exchange("spacehub.events")
+        await asyncio.gather(*(publish(exchange, *crowd()) for _ in range(CROWDS)))
         began = time.monotonic()
         for tick in range(1, int(seconds * 5) + 1):
             events = [bill(published + number) for number in range(BILLS_A_SECOND // 5)]

@@ -14,7 +14,7 @@ CLUSTERS = [Cluster(overlay) for overlay in OVERLAYS]
 every_cluster = pytest.mark.parametrize("cluster", CLUSTERS, ids=OVERLAYS)
 
 SERVERS: Mapping[str, Mapping[str, str]] = {
-    "rabbitmq": {"app.kubernetes.io/name": "rabbitmq"},
+    "rabbitmq": {"app.kubernetes.io/component": "rabbitmq"},
     "postgres": {"cnpg.io/cluster": "postgres"},
 }
 """What the operators start, by the labels that they give it."""

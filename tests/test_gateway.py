@@ -144,12 +144,12 @@ def _port() -> Iterator[int]:
 
 
 @contextmanager
-def _gateway(directory: Path, apis: Apis, *, rate_limit: str = "off") -> Iterator[Gateway]:
+def _gateway(directory: Path, apis: Apis, *, rate_limit: str = "off", **told: str) -> Iterator[Gateway]:
     with _port() as port, _port() as health_port:
         settings = GatewaySettings(port, health_port, apis.devices_port, apis.inbox_port, rate_limit)
         command = find_gateway(directory, report=print)
         log = directory / "gateway.log"
-        environment = {"PATH": os.environ["PATH"], **settings.environment}
+        environment = {"PATH": os.environ["PATH"], **settings.environment, **told}
         program = Program("gateway", command, directory, log, environment)
         program.start()
         try:
@@ -376,6 +376,28 @@ async def test_a_client_above_its_rate_is_told_to_wait(tmp_path: Path, apis: Api
     assert [answer.status_code for answer in answers] == [200] * 5 + [429] * 3
     problem(answers[-1], 429)
     assert answers[-1].headers["retry-after"] == "3600"
+
+
+async def test_behind_a_proxy_each_client_has_a_rate_of_its_own_by_the_address_that_the_proxy_saw(
+    tmp_path: Path, apis: Apis
+) -> None:
+    with _gateway(tmp_path, apis, rate_limit="3/1h", GATEWAY_BEHIND_PROXY="yes") as gateway:
+        await gateway.ready()
+        async with gateway.client() as client:
+            told = [f"198.51.100.{number}, 203.0.113.{number // 4}" for number in range(8)]
+            answers = [await client.get("/v2/notifications", headers={"X-Forwarded-For": address}) for address in told]
+
+    assert [answer.status_code for answer in answers] == ([200] * 3 + [429]) * 2
+
+
+async def test_without_a_proxy_nobody_chooses_an_address(tmp_path: Path, apis: Apis) -> None:
+    with _gateway(tmp_path, apis, rate_limit="3/1h") as gateway:
+        await gateway.ready()
+        async with gateway.client() as client:
+            told = [f"203.0.113.{number}" for number in range(5)]
+            answers = [await client.get("/v2/notifications", headers={"X-Forwarded-For": address}) for address in told]
+
+    assert [answer.status_code for answer in answers] == [200] * 3 + [429] * 2
 
 
 async def test_without_a_limit_a_client_may_ask_as_often_as_it_likes(client: httpx.AsyncClient) -> None:
