@@ -1,7 +1,7 @@
 """How much memory and processor each process takes while the whole system works: `python -m bench.footprint [SECONDS]`.
 
 Needs `make run` beside it. Offers crowds, bills, codes and the app's calls for a minute and prints a table, from which
-the requests and limits in deploy/k8s are taken. Processor time is counted, not its share, so a busy machine changes little.
+the requests and limits in deploy/k8s are taken. What is counted is processor time, which a busy machine changes little.
 """
 
 import asyncio
