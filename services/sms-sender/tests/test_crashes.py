@@ -1,233 +1,133 @@
 """Consumer, ledger and outbox held to a plain model, with a crash between any two steps: Hypothesis draws the story."""
 
 import asyncio
-import types
 from collections import Counter
-from collections.abc import Coroutine, Generator, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID, uuid4
 
-from aiormq.abc import DeliveredMessage
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from pamqp import commands, header
-from sms_sender.consumers import sms_requests
-from sms_sender.fates import Accepted, CredentialsRefused, GatewayUnavailable, NoAnswer, Refused
-from sms_sender.sending import give_up, send_sms
-from sms_sender.testing.memory import FakeLedger
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from sms_sender.testing.requests import bill, otp
-from spacehub.confirming import Confirm, Outgoing
-from spacehub.consuming.settling import settle
-from spacehub.events.envelope import STRUCTURED, Event, read, write
-from spacehub.events.requests import SmsRequested
-from spacehub.rabbit import Publisher
+from spacehub import database
+from spacehub.errors import Away
+from spacehub.events.envelope import Event, write
+from spacehub.events.facts import Fact
+from spacehub.events.requests import SmsEndAsked, SmsRequested
+from spacehub.forwarder import forward
 
-DEADLINE = timedelta(seconds=10)
+from .crashing import ANSWERS, Broker, Carrier, Copy, ForwarderDied, Listener, Worker
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    Pool = asyncpg.Pool[asyncpg.Record]
+
+A_MOMENT_AGO = "clock_timestamp() - interval '1 second'"
 WORKERS = 3
-ANSWERS = {
-    "taken": (None, True),
-    "refused": (Refused("invalid_phone"), False),
-    "unavailable": (GatewayUnavailable("status_503"), False),
-    "password refused": (CredentialsRefused("credentials"), False),
-    "lost, taken": (NoAnswer("timeout"), True),
-    "lost, not taken": (NoAnswer("connection_lost"), False),
-}
-"""What the carrier says, and whether it took the text."""
+COPIES = 2
+"""Of each request there are so many from the start: the broker may deliver any message again."""
 NOT_SENT = ("failed", "expired", "blocked")
 """Ends after which only an earlier attempt, on record as in doubt, may have brought a text."""
 
 
-@types.coroutine
-def may_crash_here() -> Generator[None, None, None]:
-    """Where a worker stands until the story goes on with it, or kills it."""
-    yield
-
-
-class Steps:
-    """A port whose every call can be interrupted by a crash before it happens, and before its answer is heard."""
-
-    def __init__(self, port: Any) -> None:
-        self._port = port
-
-    def __getattr__(self, name: str) -> Any:
-        async def call(*values: Any, **named: Any) -> Any:
-            await may_crash_here()
-            answer = await getattr(self._port, name)(*values, **named)
-            await may_crash_here()
-            return answer
-
-        return call
-
-
 @dataclass(frozen=True)
-class Copy:
-    """One message in the broker."""
+class Turn:
+    """One worker's turn: it takes a message first, or is one that has one; it goes so far, and may die there."""
 
-    body: bytes
-    headers: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def request(self) -> SmsRequested:
-        data = read(self.body, content_type=STRUCTURED, headers={}).data
-        assert isinstance(data, SmsRequested)
-        return data
-
-    def delivered(self) -> DeliveredMessage:
-        properties = commands.Basic.Properties(content_type=STRUCTURED, headers=self.headers, message_id="1")
-        found = header.ContentHeader(body_size=len(self.body), properties=properties)
-        return DeliveredMessage(commands.Basic.Deliver("worker", 1), found, self.body, cast(Any, None))
+    takes: bool
+    which: int
+    steps: int
+    dies: bool
 
 
-class Broker:
-    """What waits: publishing puts into it, and may not be heard of."""
-
-    def __init__(self) -> None:
-        self.waiting: list[Copy] = []
-        self.dead: list[Copy] = []
-
-    async def publish(self, messages: Sequence[Outgoing], *, within: float = 5.0) -> list[Confirm]:
-        for message in messages:
-            into = self.dead if message.routing_key.endswith(".dead") else self.waiting
-            into.append(Copy(message.body, dict(message.headers)))
-        return [Confirm.ACKED for _ in messages]
-
-
-class Carrier:
-    """The carrier in its mood of the moment."""
-
-    def __init__(self) -> None:
-        self.mood = "taken"
-        self.texts: Counter[str] = Counter()
-
-    async def send(self, _: str, text: str) -> Accepted:
-        error, taken = ANSWERS[self.mood]
-        self.texts[text] += taken
-        if error is not None:
-            raise error
-        return Accepted("m-1", timedelta(milliseconds=1))
-
-
-class Worker:
-    """One message in hand of a consumer."""
-
-    is_lost = False
-
-    def __init__(self, copy: Copy, *, ledger: FakeLedger, carrier: Carrier, broker: Broker) -> None:
-        self.copy = copy
-        self.sms_id = copy.request.sms_id
-        self.acked = False
-        self.carrier_answered = False
-        self._carrier = carrier
-        steps = Steps(ledger)
-
-        async def send(sms: SmsRequested) -> None:
-            await send_sms(sms, gateway=self, ledger=steps, deadline=DEADLINE)
-
-        async def exhausted(sms: SmsRequested) -> None:
-            await give_up(sms, ledger=steps)
-
-        lane = sms_requests("standard", send=send, give_up=exhausted, tell=steps.tell, workers=1)
-        self._running: Coroutine[Any, Any, None] = settle(
-            [copy.delivered()],
-            queue=lane.queue,
-            handle=lane.handle,
-            exhausted=lane.exhausted,
-            session=self,
-            publisher=cast(Publisher, Steps(broker)),
-            stopping=asyncio.Event(),
-        )
-
-    async def send(self, to: str, text: str) -> Accepted:
-        await may_crash_here()
-        try:
-            return await self._carrier.send(to, text)
-        finally:
-            self.carrier_answered = True
-
-    async def ack(self, _: DeliveredMessage) -> None:
-        await may_crash_here()
-        self.acked = True
-
-    def step(self) -> bool:
-        """Go on to the next place; False at the end."""
-        try:
-            self._running.send(None)
-        except StopIteration:
-            return False
-        return True
-
-    def crash(self) -> None:
-        self._running.close()
+TURNS = st.builds(
+    Turn, st.booleans(), st.integers(0, 5), st.integers(0, 6), st.sampled_from([False, False, False, True])
+)
 
 
 class Story(RuleBasedStateMachine):
     """Requests, copies, workers, crashes, moods of the carrier, and time that passes, in any order."""
 
-    def __init__(self) -> None:
+    def __init__(self, runner: asyncio.Runner, pool: "Pool") -> None:
         super().__init__()
-        self.ledger = FakeLedger()
+        self.run = runner.run
+        self.pool = pool
         self.carrier = Carrier()
         self.broker = Broker()
+        self.listener = Listener()
         self.requests: list[SmsRequested] = []
         self.workers: list[Worker] = []
+        self.run(pool.execute("TRUNCATE sms, outbox, closings"))
 
-    @rule(make=st.sampled_from([bill, otp]))
-    @precondition(lambda self: len(self.requests) < 3)
-    def ask(self, make: Any) -> None:
-        sms = make(text=f"{make.__name__} {len(self.requests)}", subject=f"bill:{len(self.requests)}")
-        self.requests.append(sms)
+    @initialize(kinds=st.sampled_from([(otp,), (bill,), (otp, bill), (otp, otp)]))
+    def ask(self, kinds: Any) -> None:
+        for number, make in enumerate(kinds):
+            sms = make(text=f"{make.__name__} {number}", subject=f"bill:{number}")
+            self.requests.append(sms)
+            for _ in range(COPIES):
+                self._offer(sms)
+
+    @rule(data=st.data())
+    def offer_a_copy(self, data: st.DataObject) -> None:
+        """The forwarder repeats it, the broker redelivers it, or inbox-api asks for it again."""
+        sms = data.draw(st.sampled_from(self.requests))
         self._offer(sms)
 
     @rule(data=st.data())
-    @precondition(lambda self: self.requests)
-    def offer_a_copy(self, data: st.DataObject) -> None:
-        """The forwarder repeats it, the broker redelivers it, or inbox-api asks for it again."""
-        self._offer(data.draw(st.sampled_from(self.requests)))
+    def ask_for_its_end(self, data: st.DataObject) -> None:
+        sms = data.draw(st.sampled_from(self.requests))
+        self._offer(SmsEndAsked(sms_id=sms.sms_id, critical=sms.critical))
 
-    @rule(data=st.data())
-    @precondition(lambda self: self.broker.waiting and len(self.workers) < WORKERS)
-    def take(self, data: st.DataObject) -> None:
-        self._take(data.draw(st.integers(0, len(self.broker.waiting) - 1)))
+    @rule(turns=st.lists(TURNS, min_size=1, max_size=8))
+    def work(self, turns: list[Turn]) -> None:
+        """Workers take messages, go on and die, in turn."""
+        for turn in turns:
+            if turn.takes and self.broker.waiting and len(self.workers) < WORKERS:
+                self.run(self._take(turn.which % len(self.broker.waiting)))
+            if self.workers:
+                worker = self.workers[turn.which % len(self.workers)]
+                self.run(self._go_on(worker, turn.steps))
+                if turn.dies and worker in self.workers:
+                    self.run(worker.crash())
+                    self._leaves(worker)
 
-    @rule(data=st.data(), steps=st.integers(1, 8))
-    @precondition(lambda self: self.workers)
-    def go_on(self, data: st.DataObject, steps: int) -> None:
-        worker = data.draw(st.sampled_from(self.workers))
-        for _ in range(steps):
-            if not worker.step():
-                self._leaves(worker)
-                return
-
-    @rule(data=st.data())
-    @precondition(lambda self: self.workers)
-    def crash(self, data: st.DataObject) -> None:
-        worker = data.draw(st.sampled_from(self.workers))
-        worker.crash()
-        self._leaves(worker)
+    @rule(mood=st.sampled_from(["confirms", "never hears", "is not heard", "forwarder dies"]))
+    def forward(self, mood: str) -> None:
+        """The forwarder takes what is due; whatever becomes of it, no outcome is deleted unheard."""
+        self.listener.mood = mood
+        self.run(self._forward())
 
     @rule(mood=st.sampled_from(sorted(ANSWERS)))
     def carrier_changes(self, mood: str) -> None:
         self.carrier.mood = mood
 
     @rule(data=st.data())
-    @precondition(lambda self: self._leases())
     def a_lease_runs_out(self, data: st.DataObject) -> None:
         """Of a dead worker, or of one that the carrier has answered and that is slow to write it down."""
-        self._run_out(data.draw(st.sampled_from(self._leases())))
+        if leases := self.run(self._leases()):
+            self.run(self._run_out(data.draw(st.sampled_from(leases))))
 
     @rule(data=st.data())
-    @precondition(lambda self: self.ledger.rows)
-    def an_sms_expires(self, data: st.DataObject) -> None:
-        row = self.ledger.rows[data.draw(st.sampled_from(sorted(self.ledger.rows)))]
-        row.expires_at = datetime.now(UTC) - timedelta(seconds=1)
-
-    @rule(data=st.data())
-    @precondition(lambda self: self.requests)
-    def a_subject_is_closed(self, data: st.DataObject) -> None:
-        self.ledger.closed.add(str(data.draw(st.sampled_from(self.requests)).subject))
+    @precondition(lambda self: len(self.requests) > 1)
+    def the_last_sms_expires_or_its_subject_is_closed(self, data: st.DataObject) -> None:
+        sms = self.requests[-1]
+        if data.draw(st.integers(0, 3)):
+            return
+        if data.draw(st.booleans()):
+            close = "INSERT INTO closings (subject, closed, decided_at) VALUES ($1, true, now()) ON CONFLICT DO NOTHING"
+            self.run(self.pool.execute(close, sms.subject))
+            return
+        self.run(self.pool.execute(f"UPDATE sms SET expires_at = {A_MOMENT_AGO} WHERE sms_id = $1", sms.sms_id))
 
     @rule()
     @precondition(lambda self: self.broker.dead)
@@ -236,65 +136,95 @@ class Story(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_paid_for_twice_but_in_doubt(self) -> None:
+        rows = self.run(self._rows()) if self.requests else {}
         for sms in self.requests:
-            row = self.ledger.rows.get(sms.sms_id)
+            row = rows.get(sms.sms_id)
             texts = self.carrier.texts[sms.text]
             if row is None:
                 assert texts == 0
                 continue
-            assert texts <= row.ambiguous + (row.status not in ("waiting", *NOT_SENT))
-            assert texts <= (2 if row.about == "otp.requested" else 1)
-            assert not (row.status == "sent" and texts == 0)
+            assert texts <= row["ambiguous"] + (row["status"] not in ("waiting", *NOT_SENT))
+            assert texts <= (2 if row["about"] == "otp.requested" else 1)
+            assert not (row["status"] == "sent" and texts == 0)
+
+    @invariant()
+    def nobody_is_told_an_end_that_is_not(self) -> None:
+        rows = self.run(self._rows()) if self.listener.heard else {}
+        for sms_id, told in self.listener.heard.values():
+            ended = rows[sms_id]["status"]
+            assert told == f"sms.{ended}" or told in ("sms.unknown", "sms.failed"), (told, ended)
 
     def teardown(self) -> None:
         """However the story went: when everything works again, each SMS comes to its one end, and somebody is told."""
-        self.carrier.mood = "taken"
-        for worker in list(self.workers):
-            self._finish(worker)
-        for _ in range(100):
-            for sms_id in self._leases():
-                self._run_out(sms_id)
-            if not self.broker.waiting:
-                break
-            self._finish(self._take(0))
-        outcomes: list[Any] = [event.data for event in self.ledger.events]
-        told = {(outcome.sms_id, outcome.type) for outcome in outcomes}
+        self.carrier.mood, self.listener.mood = "taken", "confirms"
+        self.run(self._come_to_an_end())
+        self.run(self._forward())
+        rows = self.run(self._rows())
+        told = Counter(self.listener.heard.values())
         for sms in self.requests:
-            status = self.ledger.rows[sms.sms_id].status
+            status = rows[sms.sms_id]["status"]
             assert status not in ("claimed", "waiting")
-            assert (sms.sms_id, f"sms.{status}") in told
+            assert told[sms.sms_id, f"sms.{status}"] >= 1
         self.nothing_is_paid_for_twice_but_in_doubt()
 
-    def _offer(self, sms: SmsRequested) -> None:
-        self.broker.waiting.append(Copy(write(Event(str(uuid4()), "/inbox-api", sms)).body))
+    async def _come_to_an_end(self) -> None:
+        for worker in list(self.workers):
+            await self._go_on(worker)
+        for _ in range(100):
+            for sms_id in await self._leases():
+                await self._run_out(sms_id)
+            if not self.broker.waiting:
+                return
+            await self._go_on(await self._take(0))
 
-    def _take(self, place: int) -> Worker:
+    def _offer(self, asked: Fact) -> None:
+        self.broker.waiting.append(Copy(write(Event(str(uuid4()), "/inbox-api", asked)).body))
+
+    async def _take(self, place: int) -> Worker:
         copy = self.broker.waiting.pop(place)
-        worker = Worker(copy, ledger=self.ledger, carrier=self.carrier, broker=self.broker)
+        worker = Worker(copy, pool=self.pool, carrier=self.carrier, broker=self.broker)
         self.workers.append(worker)
+        if not await worker.begin():
+            self._leaves(worker)
         return worker
 
-    def _finish(self, worker: Worker) -> None:
-        while worker.step():
-            continue
-        self._leaves(worker)
+    async def _go_on(self, worker: Worker, steps: int = 1000) -> None:
+        for _ in range(steps):
+            if worker not in self.workers:
+                return
+            if not await worker.step():
+                self._leaves(worker)
+
+    async def _forward(self) -> None:
+        with suppress(Away, ForwarderDied):
+            async with self.pool.acquire() as connection:
+                await forward(connection, lane="standard", publisher=self.listener)
 
     def _leaves(self, worker: Worker) -> None:
         self.workers.remove(worker)
         if not worker.acked:
             self.broker.waiting.append(worker.copy)
 
-    def _leases(self) -> list[UUID]:
+    async def _leases(self) -> list[UUID]:
         early = {worker.sms_id for worker in self.workers if not worker.carrier_answered}
-        return sorted(
-            row.sms_id for row in self.ledger.rows.values() if row.status == "claimed" and row.sms_id not in early
+        rows = await self.pool.fetch("SELECT sms_id FROM sms WHERE status = 'claimed'")
+        return sorted({row["sms_id"] for row in rows} - early)
+
+    async def _run_out(self, sms_id: UUID) -> None:
+        await self.pool.execute(f"UPDATE sms SET lease_until = {A_MOMENT_AGO} WHERE sms_id = $1", sms_id)
+
+    async def _rows(self) -> dict[UUID, Any]:
+        rows = await self.pool.fetch("SELECT sms_id, status, about, ambiguous FROM sms")
+        return {row["sms_id"]: row for row in rows}
+
+
+def test_each_sms_comes_to_its_one_end_whatever_dies_between_two_steps(database_url: str) -> None:
+    with asyncio.Runner() as runner:
+        pool = runner.run(database.open_pool(database_url))
+        run_state_machine_as_test(
+            cast(Any, lambda: Story(runner, pool)),
+            settings=settings(
+                max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+            ),
         )
-
-    def _run_out(self, sms_id: UUID) -> None:
-        self.ledger.rows[sms_id].lease_until = datetime.now(UTC) - timedelta(seconds=1)
-
-
-TestStory = Story.TestCase
-TestStory.settings = settings(
-    max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-)
+        runner.run(pool.close())
