@@ -162,7 +162,9 @@ async def quiet(world: World, offering: Offering) -> bool:
 async def observe(url: str) -> None:
     """Have the broker keep a copy of every outcome of an SMS from now on."""
     async with _channel(url) as channel:
-        queue = await channel.declare_queue(OBSERVED, durable=True, timeout=_TIMEOUT)
+        queue = await channel.declare_queue(
+            OBSERVED, durable=True, arguments={"x-queue-type": "quorum"}, timeout=_TIMEOUT
+        )
         for end in ("sent", "failed", "expired", "blocked", "unknown"):
             await queue.bind("spacehub.events", f"sms.{end}", timeout=_TIMEOUT)
 

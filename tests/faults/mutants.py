@@ -3,23 +3,34 @@
 Each change is an exact text that must occur once, so that no mutant silently does nothing.
 """
 
+import asyncio
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 
-from tests.faults.reporting import write_mutants
+from spacehub_dev.launcher.interrupting import run_until_interrupted
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 45
 """Seconds after which an experiment with a mutant is not quiet: enough where nothing is lost."""
 
+COUNTED = re.compile(
+    r"lost (?P<lost>\d+), recovered \d+, unexpected (?P<unexpected>\d+), duplicated (?P<duplicated>\d+), in doubt \d+"
+)
+"""What an experiment prints of its counts."""
+
 SETTLING = "shared/spacehub/consuming/settling.py"
 RABBIT = "shared/spacehub/rabbit.py"
+CONFIRMING = "shared/spacehub/confirming.py"
 FORWARDER = "shared/spacehub/forwarder.py"
+DELIVERIES = "services/inbox-api/inbox_api/deliveries.py"
 ATTEMPTS = "services/sms-sender/sms_sender/attempts.py"
 
 
@@ -56,14 +67,14 @@ MUTANTS = (
         (
             Change(
                 SETTLING,
-                "    fault = await attempt([event for _, event in readable]) if readable else None\n",
-                "    for message, _ in readable:\n        await session.ack(message)\n"
-                "    fault = await attempt([event for _, event in readable]) if readable else None\n",
+                "        fault = await attempt(readable) if readable else None\n",
+                "        for taken in readable:\n            await session.ack(taken.message)\n"
+                "        fault = await attempt(readable) if readable else None\n",
             ),
             Change(
                 SETTLING,
-                '        _HANDLED.labels(queue.name, "done").inc()\n        await session.ack(message)\n',
-                '        _HANDLED.labels(queue.name, "done").inc()\n',
+                '            taken.span.end("done")\n        await session.ack(taken.message)\n',
+                '            taken.span.end("done")\n',
             ),
         ),
     ),
@@ -71,22 +82,14 @@ MUTANTS = (
         "the publisher takes silence for a confirm",
         "kill broker",
         (
-            Change(
-                RABBIT,
-                "    if not task.done() or task.cancelled():\n        return Confirm.UNCERTAIN\n",
-                "    if not task.done() or task.cancelled():\n        return Confirm.ACKED\n",
-            ),
-            Change(
-                RABBIT,
-                "        case _:\n            return Confirm.UNCERTAIN\n",
-                "        case _:\n            return Confirm.ACKED\n",
-            ),
+            Change(RABBIT, "confirms = [Confirm.UNCERTAIN] * len", "confirms = [Confirm.ACKED] * len"),
+            Change(CONFIRMING, "confirms = [Confirm.UNCERTAIN] * size", "confirms = [Confirm.ACKED] * size"),
         ),
     ),
     Mutant(
         "the publisher takes a returned message for a confirmed one",
         "binding deleted",
-        (Change(RABBIT, "            return Confirm.RETURNED\n", "            return Confirm.ACKED\n"),),
+        (Change(CONFIRMING, "self._answer(numbers[0], Confirm.RETURNED)", "self._answer(numbers[0], Confirm.ACKED)"),),
     ),
     Mutant(
         "the forwarder reads the outbox by a cursor over the ids",
@@ -132,7 +135,7 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "an event is written again when it comes again",
+        "a copy of an event is another event, with deliveries of its own",
         "unheard commits",
         (
             Change(
@@ -140,6 +143,12 @@ MUTANTS = (
                 "ON CONFLICT DO NOTHING\nRETURNING source, event_id",
                 "ON CONFLICT (event_id, source) DO UPDATE SET type = excluded.type\nRETURNING source, event_id",
             ),
+            Change(
+                DELIVERIES,
+                'return uuid5(_NAMESPACE, "\\n".join((event.source, event.id, str(user_id or ""), channel)))',
+                "return uuid4()",
+            ),
+            Change(DELIVERIES, "UUID, uuid5\n", "UUID, uuid4, uuid5\n"),
         ),
     ),
     Mutant(
@@ -165,6 +174,17 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        "the end of a code is never asked for",
+        "outcomes deleted",
+        (
+            Change(
+                "services/inbox-api/inbox_api/checking.py",
+                "            self.findings.forward.append((delivery, asking_for_the_end(delivery)))\n",
+                "",
+            ),
+        ),
+    ),
+    Mutant(
         "the end of a settled SMS is told once only, heard or not",
         "outcomes deleted",
         (
@@ -181,53 +201,89 @@ MUTANTS = (
         (
             Change(
                 "shared/spacehub/dead_letters.py",
-                "                await publish(letters.as_new(message, queue=queue), publisher=publisher)\n"
-                "                await channel.basic_ack(message.delivery_tag or 0)\n"
-                "                sent += 1\n"
-                "                await asyncio.sleep(1 / per_second)\n",
-                "                await channel.basic_ack(message.delivery_tag or 0)\n"
-                "                sent += 1\n"
-                "                await asyncio.sleep(1 / per_second)\n"
-                "                await publish(letters.as_new(message, queue=queue), publisher=publisher)\n",
+                "                        await publish(letters.as_new(message, queue=queue), publisher=publisher)\n"
+                "                        await found.basic_ack(message.delivery_tag or 0)\n"
+                "                        await asyncio.sleep(1 / per_second)\n",
+                "                        await found.basic_ack(message.delivery_tag or 0)\n"
+                "                        await asyncio.sleep(1 / per_second)\n"
+                "                        await publish(letters.as_new(message, queue=queue), publisher=publisher)\n",
             ),
         ),
     ),
 )
 
 
-def main(numbers: list[int]) -> int:
-    """Run the mutants; 0 when each was noticed."""
-    rows = []
-    unnoticed = 0
-    for mutant in [MUTANTS[number - 1] for number in numbers] or MUTANTS:
-        found = _run(mutant)
-        unnoticed += found is None
-        print(f"{mutant.broken} ({mutant.experiment}): {found or 'NOT NOTICED'}", flush=True)
-        rows.append(f"| {mutant.broken} | {mutant.experiment} | {found or '**no**'} |")
-    if not numbers:
-        write_mutants(rows)
-    return 1 if unnoticed else 0
+@dataclass(frozen=True)
+class Caught:
+    """What an experiment counted with a mutant in place; it noticed when something was lost, unexplained or doubled."""
+
+    mutant: Mutant
+    noticed: bool
+    counted: str
+    seconds: float
+
+    @property
+    def told(self) -> str:
+        return self.counted if self.noticed else f"**no**: {self.counted}"
+
+    @property
+    def line(self) -> str:
+        """The result on one line of a terminal."""
+        verdict = "noticed" if self.noticed else "NOT NOTICED"
+        return f"{self.mutant.broken} ({self.mutant.experiment}): {verdict}; {self.counted}; {self.seconds:.0f} s"
 
 
-def _run(mutant: Mutant) -> str | None:
-    """What the experiment had to say against the mutant; None when it held."""
+async def run_all(mutants: Sequence[Mutant], *, at_once: int) -> AsyncIterator[Caught]:
+    """Run each in a copy of the tree of its own, `at_once` at a time; in their order."""
+    turn = asyncio.Semaphore(at_once)
+
+    async def one(mutant: Mutant) -> Caught:
+        async with turn:
+            return await _run(mutant)
+
+    running = [asyncio.create_task(one(mutant)) for mutant in mutants]
+    try:
+        for task in running:
+            yield await task
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+async def _run(mutant: Mutant) -> Caught:
+    began = monotonic()
     with tempfile.TemporaryDirectory(prefix="spacehub-mutant-") as place:
         tree = Path(place)
-        _copy(tree)
+        await asyncio.to_thread(_copy, tree)
         for change in mutant.changes:
             change.apply(tree)
         rooms = [tree, tree / "shared", tree / "dev", *sorted((tree / "services").iterdir())]
-        command = [sys.executable, "-m", "tests.faults", mutant.experiment, "--patience", str(PATIENCE)]
+        command = [sys.executable, "-m", "tests.faults", "--only", mutant.experiment, "--patience", str(PATIENCE)]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, rooms))}
-        done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
-    lines = done.stdout.splitlines()
-    [verdict] = [line for line in lines if line.startswith(f"{mutant.experiment}: ")] or [""]
-    if not verdict:
-        raise RuntimeError(f"the experiment did not run:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    if done.returncode == 0:
-        return None
-    problems = [line.strip() for line in lines if line.startswith("    ")]
-    return f"{verdict.split('; ')[1]}; first: {problems[0] if problems else 'none'}"
+        process = await asyncio.create_subprocess_exec(
+            *command, cwd=tree, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        )
+        try:
+            said = (await process.communicate())[0].decode(errors="replace")
+        finally:
+            if process.returncode is None:
+                process.terminate()
+                await process.wait()
+    found = COUNTED.search(said)
+    if found is None:
+        return Caught(mutant, False, f"nothing was counted: {said.strip().splitlines()[-1:]}", monotonic() - began)
+    noticed = process.returncode != 0 and any(int(found[name]) for name in ("lost", "unexpected", "duplicated"))
+    return Caught(mutant, noticed, found[0], monotonic() - began)
+
+
+async def main(numbers: list[int]) -> int:
+    """Run the mutants; 0 when each was noticed."""
+    caught = []
+    async for one in run_all([MUTANTS[number - 1] for number in numbers] or MUTANTS, at_once=1):
+        print(one.line, flush=True)
+        caught.append(one)
+    return 0 if all(one.noticed for one in caught) else 1
 
 
 def _copy(tree: Path) -> None:
@@ -245,4 +301,4 @@ def _copy(tree: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main([int(number) for number in sys.argv[1:]]))
+    sys.exit(run_until_interrupted(main([int(number) for number in sys.argv[1:]]), interrupted=130))

@@ -1,14 +1,16 @@
 """Writes docs/faults.md: what was done to the system, what became of every delivery, and on which versions."""
 
+import os
 import platform
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from spacehub_dev.provisioning import postgres_binaries
 
 from tests.faults.experiments import EXPERIMENTS
+from tests.faults.mutants import Caught
 from tests.faults.otp_first import CONDITIONS, GOAL_MS, Measured
 from tests.faults.running import Result
 
@@ -17,11 +19,11 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "faults.md"
 HEAD = """# Faults
 
 What happens to codes and bills while something breaks: `make faults` runs every experiment below on private servers and
-writes this page; `make test` runs the short form (marked ●). Each experiment offers a seeded load as another domain
-would (a client that publishes with confirms and repeats what was not confirmed under the same id), injects one fault
-when a third of the load is confirmed, waits until every delivery has its end and every queue is empty, and counts. The
-checker looks from outside only: at the texts the gateway took (each is unique), the ledger, the deliveries and the
-outcome events.
+writes this page anew from that one run; `make test` runs the short form (marked ●). Each experiment offers a seeded
+load as another domain would (a client that publishes with confirms and repeats what was not confirmed under the same
+id), injects one fault when a third of the load is confirmed, waits until every delivery has its end and every queue is
+empty, and counts. The checker looks from outside only: at the texts the gateway took (each is unique), the ledger, the
+deliveries and the outcome events.
 
 Numbers are deliveries (a code causes one, a bill three: inbox, push, SMS).
 
@@ -33,28 +35,24 @@ Numbers are deliveries (a code causes one, a bill three: inbox, push, SMS).
 """
 
 
-def write_experiments(results: Sequence[Result], measured: Sequence[Measured]) -> None:
-    """Bring the page's tables up to date: rows of what was not run this time stay as they are."""
-    known = _rows_on_page()
-    told = {experiment.title: known.get(experiment.title) for experiment in EXPERIMENTS}
-    told |= {result.experiment.title: _row(result) for result in results}
-    codes = {condition: known.get(condition) for condition in CONDITIONS.values()}
-    codes |= {CONDITIONS[one.bills]: _measured(one) for one in measured}
-    tables = [*EXPERIMENTS_HEAD, *filter(None, told.values()), "", *CODES_HEAD, *filter(None, codes.values())]
-    PAGE.write_text("\n".join([HEAD, *tables, "", *_versions(), "", *_mutants()]) + "\n")
-
-
-def _rows_on_page() -> dict[str, str]:
-    """The tables' rows as the page has them, each by what it is about."""
-    lines = PAGE.read_text().splitlines() if PAGE.exists() else []
-    rows = [line for line in lines if line.startswith("| ")]
-    return {cell.strip(): row for row in rows for cell in row.split("|")[1:3] if cell.strip() not in ("", "●")}
-
-
-def write_mutants(rows: Iterable[str]) -> None:
-    """Replace the table of the mutants, which is the page's last part."""
-    before = PAGE.read_text().split(MUTANTS)[0] if PAGE.exists() else HEAD + "\n"
-    PAGE.write_text(before + "\n".join([MUTANTS, *MUTANTS_TOLD, *rows]) + "\n")
+def write_page(results: Sequence[Result], measured: Sequence[Measured], caught: Sequence[Caught], *, run: str) -> None:
+    """Write the page anew from one run; `run` says how it went as a whole."""
+    order = [experiment.name for experiment in EXPERIMENTS]
+    rows = sorted(results, key=lambda result: order.index(result.experiment.name))
+    lines = [
+        HEAD,
+        *EXPERIMENTS_HEAD,
+        *map(_row, rows),
+        "",
+        *CODES_HEAD,
+        *map(_measured, measured),
+        "",
+        *MUTANTS_HEAD,
+        *map(_caught, caught),
+        "",
+        *_on_what(run),
+    ]
+    PAGE.write_text("\n".join(lines) + "\n")
 
 
 EXPERIMENTS_HEAD = (
@@ -74,14 +72,13 @@ CODES_HEAD = (
     "| the bills | waiting, first to last code | codes | p50 | p99 | longest | p99 of each part of the way | load |",
     "|---|---|---|---|---|---|---|---|",
 )
-MUTANTS = "## Promises broken on purpose"
-MUTANTS_TOLD = (
+MUTANTS_HEAD = (
+    "## Promises broken on purpose",
     "",
-    "`python -m tests.faults.mutants` copies the tree, breaks one promise in it and runs the experiment that should",
-    "notice.",
+    "Each in a copy of the tree, with the experiment that must notice (`python -m tests.faults.mutants`).",
     "",
-    "| broken promise | experiment | noticed |",
-    "|---|---|---|",
+    "| broken promise | experiment | noticed | s |",
+    "|---|---|---|---|",
 )
 
 
@@ -102,18 +99,18 @@ def _measured(one: Measured) -> str:
     )
 
 
-def _versions() -> list[str]:
+def _caught(one: Caught) -> str:
+    return f"| {one.mutant.broken} | {one.mutant.experiment} | {one.told} | {one.seconds:.0f} |"
+
+
+def _on_what(run: str) -> list[str]:
     postgres = postgres_binaries.installed_binaries()
     said = [f"Python {platform.python_version()}"]
     if postgres is not None:
         said.append(_said(str(postgres / "postgres"), "--version").replace("postgres (PostgreSQL)", "PostgreSQL"))
     said.append("RabbitMQ " + _said("dpkg-query", "-W", "-f=${Version}", "rabbitmq-server"))
-    return [
-        "## On what",
-        "",
-        f"{', '.join(said)}; {platform.system()} {platform.machine()}, two cores that others used as well; "
-        f"{datetime.now(UTC):%Y-%m-%d}.",
-    ]
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    return ["## On what", "", f"{', '.join(said)}; {machine}; {datetime.now(UTC):%Y-%m-%d}.", "", run]
 
 
 def _said(*command: str) -> str:
@@ -121,10 +118,3 @@ def _said(*command: str) -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True, cwd="/").stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "of an unknown version"
-
-
-def _mutants() -> list[str]:
-    """What the page says of mutants already."""
-    if not PAGE.exists() or MUTANTS not in PAGE.read_text():
-        return []
-    return [MUTANTS + PAGE.read_text().split(MUTANTS)[1].rstrip("\n")]

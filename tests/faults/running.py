@@ -1,8 +1,9 @@
-"""Runs experiments: a system for each setting, load, fault, quiet, and the count."""
+"""Runs experiments: a few systems at a time, each with load, fault, quiet, and the count."""
 
 import asyncio
 import traceback
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,12 +16,14 @@ from spacehub_dev.provisioning.servers import Report
 
 from tests.faults import checking
 from tests.faults.checking import Counts
-from tests.faults.experiments import Experiment
+from tests.faults.experiment import Experiment
 from tests.faults.load import Offering
-from tests.faults.world import World, open_world
+from tests.faults.world import Setting, World, open_world
 
 STILL = 2.0
 """Seconds for which it must stay quiet, longer than the broker's numbers are old."""
+FAULT_LASTS = 300.0
+"""Seconds after which a fault that is not over breaks its experiment off."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,8 @@ async def run(world: World, experiment: Experiment) -> Result:
     problems = []
     try:
         await world.confirmed(offering, experiment.load.size // 3)
-        happened = await experiment.fault(world, offering)
+        async with asyncio.timeout(FAULT_LASTS):
+            happened = await experiment.fault(world, offering)
         healed = datetime.now(UTC)
         async with asyncio.timeout(experiment.patience):
             await loading
@@ -71,25 +75,58 @@ async def run(world: World, experiment: Experiment) -> Result:
     return Result(experiment, happened, counts, monotonic() - began)
 
 
-async def run_all(experiments: Sequence[Experiment], directory: Path, *, report: Report) -> AsyncIterator[Result]:
-    """Run them in order of their settings, each setting on a system of its own; a failure gets the next a new one."""
-    settings = list(dict.fromkeys(experiment.setting for experiment in experiments))
-    for setting in settings:
+async def run_all(
+    experiments: Sequence[Experiment], directory: Path, *, report: Report, at_once: int
+) -> AsyncIterator[Result]:
+    """Run them on `at_once` systems at a time, as they end; each system serves experiments of one setting in turn."""
+    waiting = list(experiments)
+    served: Counter[Setting] = Counter()
+    results: asyncio.Queue[Result] = asyncio.Queue()
+    async with asyncio.TaskGroup() as group:
+        for number in range(min(at_once, len(waiting))):
+            place = directory / f"system-{number}"
+            group.create_task(_work(waiting, served, place, results.put_nowait, report=report))
+        for _ in experiments:
+            yield await results.get()
+
+
+async def _work(
+    waiting: list[Experiment],
+    served: Counter[Setting],
+    directory: Path,
+    tell: Callable[[Result], None],
+    *,
+    report: Report,
+) -> None:
+    """Take what waits, on one system for as long as its setting is asked for; after a failure on a new one."""
+    while waiting:
+        setting = min((experiment.setting for experiment in waiting), key=served.__getitem__)
+        served[setting] += 1
         async with AsyncExitStack() as stack:
             world: World | None = None
-            for experiment in (one for one in experiments if one.setting == setting):
-                if world is None:
-                    world = await stack.enter_async_context(open_world(directory, report=report, setting=setting))
+            while (experiment := _next(waiting, setting)) is not None:
+                began = monotonic()
                 try:
+                    if world is None:
+                        world = await stack.enter_async_context(open_world(directory, report=report, setting=setting))
                     result = await run(world, experiment)
                 except Exception as broken:  # the others are run all the same
                     traceback.print_exception(broken)
-                    told = f"broke off: {type(broken).__name__}"
-                    result = Result(experiment, told, Counts(problems=[str(broken)]), 0.0)
-                yield result
+                    counts = Counts(problems=[f"{type(broken).__name__}: {broken}"])
+                    result = Result(experiment, "broke off", counts, monotonic() - began)
+                tell(result)
                 if not result.counts.hold:
-                    await stack.aclose()
-                    world = None
+                    break
+        served[setting] -= 1
+
+
+def _next(waiting: list[Experiment], setting: Setting) -> Experiment | None:
+    """The next one of `setting`, taken out."""
+    for experiment in waiting:
+        if experiment.setting == setting:
+            waiting.remove(experiment)
+            return experiment
+    return None
 
 
 async def _quiet(world: World, offering: Offering, *, within: float) -> bool:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.experiments import EXPERIMENTS, Experiment
+from tests.faults.experiment import Experiment
+from tests.faults.experiments import EXPERIMENTS
 from tests.faults.running import run
 from tests.faults.world import Setting, World, open_world
 

@@ -17,9 +17,11 @@ from spacehub.testing.waiting import eventually
 from spacehub_dev.launcher.parts import whole_system
 from spacehub_dev.launcher.processes import Plan, ProcessSpec, Surroundings
 from spacehub_dev.launcher.system import System, running_system
+from spacehub_dev.provisioning.finding import find_rabbitmq
 from spacehub_dev.provisioning.rabbitmq import PrivateRabbit
 from spacehub_dev.provisioning.servers import Report
 
+from tests.faults.cluster import Cluster
 from tests.faults.load import Client, Offering
 
 FRESH_NUMBERS = "collect_statistics_interval = 1000"
@@ -32,6 +34,8 @@ class Setting:
 
     environment: tuple[tuple[str, str], ...] = ()
     broker: tuple[str, ...] = ()
+    nodes: int = 1
+    """Of the broker: one, or a cluster of three."""
     wired: bool = True
     """Whether database and gateway are reached through wires that can be cut, for which measuring pays a little."""
     sabotaged: bool = False
@@ -50,10 +54,17 @@ class World:
     wires: "Wires"
 
     @property
-    def rabbitmq(self) -> PrivateRabbit:
+    def rabbitmq(self) -> PrivateRabbit | Cluster:
         """The broker, which must be one of our own."""
-        assert isinstance(self.system.backing.rabbitmq, PrivateRabbit), "faults need a RabbitMQ of our own"
-        return self.system.backing.rabbitmq
+        broker = self.system.backing.rabbitmq
+        assert isinstance(broker, PrivateRabbit | Cluster), "faults need a RabbitMQ of our own"
+        return broker
+
+    @property
+    def cluster(self) -> Cluster:
+        """The broker where it is one of three nodes."""
+        assert isinstance(self.rabbitmq, Cluster)
+        return self.rabbitmq
 
     @property
     def database(self) -> Proxy:
@@ -179,6 +190,7 @@ async def open_world(directory: Path, *, report: Report, setting: Setting = Sett
                 make_plan=wires.plan,
                 environment=environment,
                 rabbitmq_config=[FRESH_NUMBERS, *setting.broker],
+                find_broker=find_rabbitmq if setting.nodes == 1 else Cluster,
             ) as system,
             Client(system.backing.amqp_url) as client,
             httpx.AsyncClient(timeout=10, trust_env=False) as http,

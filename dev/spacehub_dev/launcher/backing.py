@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from spacehub_dev.launcher import databases
-from spacehub_dev.provisioning.finding import Postgres, Rabbit, find_postgres, find_rabbitmq
+from spacehub_dev.provisioning.finding import Postgres, find_postgres, find_rabbitmq
 from spacehub_dev.provisioning.fresh import Vhost, drop_users, drop_vhost, make_vhost
 from spacehub_dev.provisioning.given import GivenServer
 from spacehub_dev.provisioning.rabbitmq import administrates
-from spacehub_dev.provisioning.servers import Report, ServerUnavailable
+from spacehub_dev.provisioning.servers import RabbitServer, Report, ServerUnavailable
 
 
 @dataclass
@@ -20,7 +21,7 @@ class Backing:
     """PostgreSQL and RabbitMQ for one system. On servers given by URL its databases begin with `spacehub_`."""
 
     postgres: Postgres
-    rabbitmq: Rabbit
+    rabbitmq: RabbitServer
     label: str
     keep_data: bool
     report: Report
@@ -93,13 +94,25 @@ class Backing:
         self.report(f"{name}: ready after {time.monotonic() - began:.1f} s")
 
 
+class FindBroker(Protocol):
+    """Makes a broker, not yet started, with its data under `directory`; `config`: further lines for rabbitmq.conf."""
+
+    def __call__(self, directory: Path, *, report: Report, config: Sequence[str]) -> RabbitServer: ...
+
+
 @asynccontextmanager
 async def backing_servers(
-    directory: Path, *, report: Report, label: str, keep_data: bool, config: Sequence[str]
+    directory: Path,
+    *,
+    report: Report,
+    label: str,
+    keep_data: bool,
+    config: Sequence[str],
+    find_broker: FindBroker = find_rabbitmq,
 ) -> AsyncIterator[Backing]:
     """Find both servers, installing them where needed; they are started by the caller, and stopped with the block."""
     postgres = await asyncio.to_thread(find_postgres, directory, report=report, durable=keep_data)
-    rabbitmq = await asyncio.to_thread(find_rabbitmq, directory, report=report, config=config)
+    rabbitmq = await asyncio.to_thread(find_broker, directory, report=report, config=config)
     backing = Backing(postgres, rabbitmq, label, keep_data, report)
     await backing.take_place()
     try:

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spacehub_dev.launcher import endpoints
-from spacehub_dev.launcher.backing import Backing, backing_servers
+from spacehub_dev.launcher.backing import Backing, FindBroker, backing_servers
 from spacehub_dev.launcher.endpoints import Endpoints
 from spacehub_dev.launcher.locking import only_launcher
 from spacehub_dev.launcher.parts import whole_system
 from spacehub_dev.launcher.processes import Plan, ProcessSpec, Surroundings
 from spacehub_dev.launcher.starting import run_once, start_until_ready
 from spacehub_dev.launcher.supervising import keep_program, keep_server, stop_programs
+from spacehub_dev.provisioning.finding import find_rabbitmq
 from spacehub_dev.provisioning.kept import kept_secret
 from spacehub_dev.provisioning.leftovers import end_leftovers
 from spacehub_dev.provisioning.ports import release_port, reserve_port
@@ -63,12 +64,14 @@ async def running_system(
     make_plan: Callable[[Surroundings], Plan] = whole_system,
     environment: Mapping[str, str] | None = None,
     rabbitmq_config: Sequence[str] = (),
+    find_broker: FindBroker = find_rabbitmq,
 ) -> AsyncIterator[System]:
     """Boot a system in `directory`; the block runs when every process is ready, and all of it is stopped afterwards.
 
     `label` keeps its names apart on servers given by URL. Without `keep_data` it begins and ends empty.
     `environment` is what the processes see of the user's (default: all of it). `rabbitmq_config`: further lines for
-    the private broker. Raises AlreadyRunning, ServerUnavailable, SystemFailed.
+    the private broker; `find_broker`: where a broker of another make comes from. Raises AlreadyRunning,
+    ServerUnavailable, SystemFailed.
     """
     directory = _made(directory)
     seen = dict(os.environ if environment is None else environment)
@@ -82,7 +85,14 @@ async def running_system(
             for part in ("postgres", "rabbitmq", "logs"):
                 shutil.rmtree(directory / part, ignore_errors=True)
         backing = await stack.enter_async_context(
-            backing_servers(directory, report=report, label=label, keep_data=keep_data, config=rabbitmq_config)
+            backing_servers(
+                directory,
+                report=report,
+                label=label,
+                keep_data=keep_data,
+                config=rabbitmq_config,
+                find_broker=find_broker,
+            )
         )
         ports: dict[str, int] = {}
         stack.callback(_release, ports)

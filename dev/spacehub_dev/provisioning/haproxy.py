@@ -47,6 +47,19 @@ def installed_haproxy() -> str | None:
     return shutil.which("haproxy", path=os.environ.get("PATH", os.defpath) + PLACES)
 
 
+def find_haproxy(*, report: Report) -> str:
+    """The program itself, installed with apt where it is absent. Raises ServerUnavailable."""
+    if installed_haproxy() is None:
+        report("HAProxy: not on this machine, installing it with apt (not started as a service)")
+        try:
+            apt.install("haproxy", report=report)
+        except apt.AptUnavailable as reason:
+            raise ServerUnavailable(f"HAProxy cannot be had on this machine: {reason}") from None
+    if (found := installed_haproxy()) is None:
+        raise ServerUnavailable("HAProxy: installed with apt, but it is nowhere")
+    return found
+
+
 def find_gateway(directory: Path, *, report: Report) -> Sequence[str]:
     """The command that runs the gateway in the foreground for the system in `directory`. Raises ServerUnavailable."""
     start = [str(GATEWAY / "start")]

@@ -35,32 +35,49 @@ def installed_binaries() -> Path | None:
 class PrivateRabbit:
     """RabbitMQ from programs on this machine. Messages under `directory` are kept from one run to the next.
 
-    `config` holds further lines for rabbitmq.conf, such as `consumer_timeout = 60000`.
+    `config` holds further lines for rabbitmq.conf, such as `consumer_timeout = 60000`; they are read at each start.
+    `beside` is another one with which it shares epmd, cookie and login, so that the two can form a cluster.
     """
 
-    def __init__(self, binaries: Path, directory: Path, *, config: Sequence[str] = ()) -> None:
-        self._home = directory / "rabbitmq"
+    def __init__(
+        self,
+        binaries: Path,
+        directory: Path,
+        *,
+        config: Sequence[str] = (),
+        name: str = "rabbitmq",
+        beside: "PrivateRabbit | None" = None,
+    ) -> None:
+        self._home = directory / name
         self._home.mkdir(parents=True, exist_ok=True)
         known = self._read_state()
-        self._password = known.get("password") or secrets.token_hex(16)
-        self._node = known.get("node") or f"spacehub-{secrets.token_hex(4)}@localhost"
-        self._ports = {name: reserve_port(int(known[name]) if name in known else None) for name in PORTS}
+        self._password: str = beside._password if beside else known.get("password") or secrets.token_hex(16)
+        self.node = known.get("node") or f"spacehub-{secrets.token_hex(4)}@localhost"
+        """Its name among Erlang nodes."""
+        kept = {port: int(known[port]) for port in PORTS if port in known}
+        shared = {"epmd": beside.ports["epmd"]} if beside else {}
+        self.ports: dict[str, int] = {port: shared.get(port) or reserve_port(kept.get(port)) for port in PORTS}
+        self._cookie = self._home / ".erlang.cookie"
+        if not self._cookie.exists():
+            _write_privately(self._cookie, beside._cookie.read_text() if beside else secrets.token_hex(20), mode=0o400)
         self._config = config
         environment = self._environment()
         logs = directory / "logs"
-        epmd = [_epmd(), "-port", str(self._ports["epmd"]), "-address", "127.0.0.1"]
-        self._epmd = Program("rabbitmq epmd", epmd, directory, logs / "rabbitmq-epmd.log", environment)
+        epmd = [_epmd(), "-port", str(self.ports["epmd"]), "-address", "127.0.0.1"]
+        self._epmd: Program = (
+            beside._epmd if beside else Program(f"{name} epmd", epmd, directory, logs / f"{name}-epmd.log", environment)
+        )
         self._control = str(binaries / "rabbitmqctl")
         server = [str(binaries / "rabbitmq-server")]
-        self._server = Program("rabbitmq", server, directory, logs / "rabbitmq.log", environment)
+        self._server = Program(name, server, directory, logs / f"{name}.log", environment)
 
     @property
     def url(self) -> str:
-        return f"amqp://{USER}:{self._password}@127.0.0.1:{self._ports['amqp']}/"
+        return f"amqp://{USER}:{self._password}@127.0.0.1:{self.ports['amqp']}/"
 
     @property
     def management_url(self) -> str:
-        return f"http://{USER}:{self._password}@127.0.0.1:{self._ports['management']}"
+        return f"http://{USER}:{self._password}@127.0.0.1:{self.ports['management']}"
 
     @property
     def pid(self) -> int | None:
@@ -68,17 +85,21 @@ class PrivateRabbit:
 
     def start(self) -> None:
         self._write_files()
-        if not self._epmd.alive():
-            self._epmd.start()
+        self.start_epmd()
         if not self._server.alive():
             self._server.start()
         deadline = time.monotonic() + BOOT_SECONDS
         while time.monotonic() < deadline and self._server.alive():
-            if listening(self._ports["amqp"]) and management_answers(self.management_url):
+            if listening(self.ports["amqp"]) and management_answers(self.management_url):
                 return
             time.sleep(0.1)
         self._server.kill()
         raise ServerUnavailable(f"RabbitMQ did not start:\n{self._server.last_lines()}")
+
+    def start_epmd(self) -> None:
+        """Start what tells Erlang nodes each other's ports."""
+        if not self._epmd.alive():
+            self._epmd.start()
 
     def stop(self) -> None:
         self._server.stop(patience=30)
@@ -98,7 +119,7 @@ class PrivateRabbit:
 
     def control(self, *arguments: str) -> str:
         """What `rabbitmqctl` says to `arguments`. Raises CalledProcessError when it refuses."""
-        command = [self._control, "--node", self._node, "--timeout", "30", *arguments]
+        command = [self._control, "--node", self.node, "--timeout", "30", *arguments]
         environment = self._environment()
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, cwd=self._home)
         return done.stdout
@@ -108,24 +129,21 @@ class PrivateRabbit:
         self._server.kill()
         self._epmd.kill()
         shutil.rmtree(self._home, ignore_errors=True)
-        for port in self._ports.values():
+        for port in self.ports.values():
             release_port(port)
 
     def _write_files(self) -> None:
         lines = [
-            f"listeners.tcp.1 = 127.0.0.1:{self._ports['amqp']}",
+            f"listeners.tcp.1 = 127.0.0.1:{self.ports['amqp']}",
             "management.tcp.ip = 127.0.0.1",
-            f"management.tcp.port = {self._ports['management']}",
+            f"management.tcp.port = {self.ports['management']}",
             f"default_user = {USER}",
             f"default_pass = {self._password}",
             f"loopback_users.{USER} = true",
             *self._config,
         ]
-        state = {"password": self._password, "node": self._node}
-        state |= {name: str(port) for name, port in self._ports.items()}
-        cookie = self._home / ".erlang.cookie"
-        if not cookie.exists():
-            _write_privately(cookie, secrets.token_hex(20), mode=0o400)
+        state = {"password": self._password, "node": self.node}
+        state |= {name: str(port) for name, port in self.ports.items()}
         _write_privately(self._home / "state.json", json.dumps(state))
         _write_privately(self._home / "rabbitmq.conf", "\n".join(lines) + "\n")
         _write_privately(self._home / "enabled_plugins", "[rabbitmq_management].\n")
@@ -138,10 +156,10 @@ class PrivateRabbit:
             "PATH": os.environ.get("PATH", os.defpath) + ":/usr/sbin:/usr/bin",
             "LC_ALL": "C.UTF-8",
             "HOME": str(home),
-            "ERL_EPMD_PORT": str(self._ports["epmd"]),
+            "ERL_EPMD_PORT": str(self.ports["epmd"]),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "RABBITMQ_NODENAME": self._node,
-            "RABBITMQ_DIST_PORT": str(self._ports["dist"]),
+            "RABBITMQ_NODENAME": self.node,
+            "RABBITMQ_DIST_PORT": str(self.ports["dist"]),
             "RABBITMQ_MNESIA_BASE": str(home / "mnesia"),
             "RABBITMQ_LOG_BASE": str(home / "log"),
             "RABBITMQ_SCHEMA_DIR": str(home / "schema"),

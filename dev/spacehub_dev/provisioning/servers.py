@@ -48,6 +48,10 @@ class Server(Protocol):
         """Let it go on after `suspend`."""
         ...
 
+    def discard(self) -> None:
+        """End it and delete its data; a given server is left alone."""
+        ...
+
     def alive(self) -> bool:
         """Whether its process runs; a given server always counts as alive."""
         ...
