@@ -24,7 +24,7 @@ test: setup ## Run every test against real PostgreSQL and RabbitMQ (PYTEST_ARGS=
 check: setup ## Formatter, linter, strict types, floors, manifests
 	@exec $(BIN)/spacehub-dev check
 
-docs: setup ## Write the contract documents in docs/events and docs/api again
+docs: setup ## Write again what is generated: contract documents, metrics, dashboard, alert rules of the cluster
 	@exec $(BIN)/spacehub-dev documents
 
 bench: setup ## Side-by-side measurements, printed as ratios

@@ -55,11 +55,11 @@ def demo() -> None:
 
 @app.command()
 def documents() -> None:
-    """Write the AsyncAPI, JSON Schema and OpenAPI documents again."""
+    """Write the contract documents, the page of metrics, the dashboard and the cluster's alert rules again."""
     from spacehub_dev.documents import writing  # the simulators start by this command too and need no API
 
     for name in writing.write():
-        typer.echo(f"docs/{name}")
+        typer.echo(f"{name}")
 
 
 @app.command()

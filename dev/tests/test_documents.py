@@ -57,10 +57,14 @@ def test_what_is_committed_is_what_the_code_says() -> None:
 
 def test_writing_brings_everything_up_to_date(tmp_path: Path) -> None:
     writing.write(tmp_path)
-    (tmp_path / "events" / "schemas" / "bill.issued.json").write_text("{}")
-    (tmp_path / "events" / "schemas" / "bill.gone.json").write_text("{}")
-    (tmp_path / "api" / "devices-api.yaml").unlink()
-    outdated = ["api/devices-api.yaml", "events/schemas/bill.gone.json", "events/schemas/bill.issued.json"]
+    docs = tmp_path / "docs"
+    (docs / "events" / "schemas" / "bill.issued.json").write_text("{}")
+    (docs / "events" / "schemas" / "bill.gone.json").write_text("{}")
+    (docs / "api" / "devices-api.yaml").unlink()
+    outdated = [
+        f"docs/{name}"
+        for name in ("api/devices-api.yaml", *(f"events/schemas/bill.{n}.json" for n in ("gone", "issued")))
+    ]
 
     assert writing.differences(tmp_path) == outdated
     assert writing.write(tmp_path) == outdated
