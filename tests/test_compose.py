@@ -9,6 +9,7 @@ import pytest
 from spacehub import permissions
 from spacehub.cli.connecting import AmqpUrl, ManagementUrl
 from spacehub.cli.passwords import variable
+from spacehub.settings import TraceSettings
 from spacehub_dev.launcher.processes import Plan, ProcessSpec
 from spacehub_dev.provisioning import haproxy
 
@@ -22,6 +23,8 @@ SIMULATORS = {"sms-simulator", "fcm-simulator"}
 PROCESSES = [service for service in OURS if service.content["restart"] == "unless-stopped"]
 CONFIGURED = [service for service in OURS if service.command[0] == service.package]
 """Those that run a service's own command, and so read its settings."""
+OF_OPENTELEMETRYS_SDK = {"OTEL_EXPORTER_OTLP_HEADERS", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"}
+
 PRIVATE = re.compile("PASSWORD|SECRET|_KEY$")
 
 
@@ -70,8 +73,9 @@ def test_settings_of_every_process_are_complete(service: Service, monkeypatch: p
 def test_no_process_is_told_what_nobody_reads(service: Service) -> None:
     prefix = f"{service.package.replace('-', '_').upper()}_"
     known = {prefix + field.upper() for each in settings_of(service.package).values() for field in each.model_fields}
+    traces = {field.upper() for field in TraceSettings.model_fields}
 
-    assert set(service.environment) - known == set()
+    assert set(service.environment) - known - traces == OF_OPENTELEMETRYS_SDK
 
 
 def test_the_gateway_the_topology_and_the_simulators_are_told_what_they_read() -> None:

@@ -11,7 +11,8 @@ import structlog
 from prometheus_client import REGISTRY
 from spacehub.consuming.subscription import one_by_one
 from spacehub.errors import Away, NotNow, PermanentFailure, TemporaryFailure
-from spacehub.events.envelope import Event
+from spacehub.events.envelope import Event, write
+from spacehub.events.facts import BillCancelled
 from spacehub.rabbit import Publisher
 from spacehub.testing.broker import Broker, headers_of, ids_of
 from spacehub.testing.subscribed import Handled, at_work, put_events
@@ -362,3 +363,21 @@ async def test_message_that_cannot_be_moved_on_is_still_there_when_we_end(broker
 
     await broker.holds(queue.name, 2)
     assert sorted(filter(None, ids_of(await broker.take(queue.name)))) == ["e-1", "e-2"]
+
+
+async def test_how_late_a_message_is_taken_up_is_measured_once(broker: Broker, publisher: Publisher) -> None:
+    queue = await broker.work_queue()
+    handled = Handled(old=TemporaryFailure("not yet"))
+
+    def measured(part: str) -> float:
+        return REGISTRY.get_sample_value(f"spacehub_message_lag_seconds_{part}", {"queue": queue.name}) or 0
+
+    hour = write(Event("old", "/billing", BillCancelled(bill_id="A-1"), time=datetime.now(UTC) - timedelta(hours=1)))
+    for attempts in (0, 1):
+        headers = {"x-attempts": attempts} if attempts else {}
+        await broker.put(queue.name, hour.body, message_id="old", content_type=hour.content_type, headers=headers)
+    async with at_work(queue, one_by_one(handled), url=broker.url, publisher=publisher):
+        await eventually(lambda: len(handled.ids) == 2)
+
+    assert measured("count") == 1
+    assert 3600 <= measured("sum") < 3900

@@ -117,3 +117,13 @@ async def test_deleted_user_gets_nothing_in_the_morning(night: Inbox) -> None:
     await night.takes(event(facts.UserDeleted(user_id=BAT)))
 
     assert await night.requests() == []
+
+
+async def test_request_says_when_it_was_to_go_out(night: Inbox) -> None:
+    earlier = NIGHT - timedelta(minutes=3)
+
+    await night.takes(event(bill(), at=earlier), event(otp(), at=earlier))
+
+    waiting = await due(night)
+    told = {request.data.routing_key: getattr(request.data, "due_at", None) for request in await night.requests()}
+    assert told == waiting | {"sms.critical": earlier}

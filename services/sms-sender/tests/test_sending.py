@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from prometheus_client import REGISTRY
 from sms_sender.attempts import Attempt
 from sms_sender.fates import CredentialsRefused, GatewayUnavailable, NoAnswer, RateLimited, Refused
 from sms_sender.sending import give_up, send_sms
@@ -269,3 +270,19 @@ async def test_used_up_retries_are_recorded_and_a_redrive_sends_after_all(room: 
 
     assert [event.data.type for event in room.ledger.events] == ["sms.failed", "sms.sent"]
     assert (room.row(sms).series, room.row(sms).attempts) == (2, 2)
+
+
+async def test_the_time_from_the_event_to_the_carrier_is_measured_for_what_it_took(room: Room) -> None:
+    def measured(part: str, lane: str) -> float:
+        name = f"spacehub_sms_event_to_gateway_seconds_{part}"
+        return REGISTRY.get_sample_value(name, {"lane": lane}) or 0
+
+    before = {part: measured(part, "critical") for part in ("count", "sum")}
+    due_at = datetime.now(UTC) - timedelta(seconds=40)
+    room.gateway.fail_next(Refused("rejected_text"))
+
+    for _ in range(2):
+        await room.send(otp().model_copy(update={"due_at": due_at}))
+
+    assert measured("count", "critical") == before["count"] + 1
+    assert 40 <= measured("sum", "critical") - before["sum"] < 400
