@@ -151,6 +151,20 @@ def test_what_is_no_traceparent_names_no_trace(text: str) -> None:
     assert cause.trace_id_of(TOLD) == TRACE
 
 
+@pytest.mark.parametrize(
+    ("own", "header", "read"),
+    [(None, TOLD, TOLD), ("own", TOLD, "own"), (None, "gibberish", None), (None, 7, None), (None, None, None)],
+)
+def test_the_header_that_instrumentations_add_serves_an_event_that_names_no_trace(
+    own: str | None, header: object, read: str | None
+) -> None:
+    message = envelope.write(event(traceparent=own))
+
+    found = envelope.read(message.body, content_type=message.content_type, headers={"traceparent": header})
+
+    assert found.traceparent == read
+
+
 def test_a_traceparent_in_the_data_is_not_the_events() -> None:
     message = envelope.write(Event("e", "/x", BillCancelled(bill_id=f'","traceparent":"{TOLD}'[:64])))
 

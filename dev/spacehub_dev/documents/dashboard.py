@@ -102,6 +102,8 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 "{{job}} {{what}}",
                 'max by (job, what) (spacehub_resting{what=~"critical|standard"})',
             ),
+            _rate("Held by the ceiling of a minute", "spacehub_sms_ceiling_reached_total", "lane"),
+            _rate("Levels of budgets told", "spacehub_sms_thresholds_told_total", "level"),
             _rate("Rests begun", "spacehub_rests_total", "job, what"),
             _now("Our account is refused", "short", "refused", "max(spacehub_sms_credentials_refused)"),
         ),

@@ -27,7 +27,7 @@ class Counts:
         return {labels: count for labels, count in self._now().items() if count}
 
 
-BEGUN = {("bill.issued", "inbox"): 1, ("bill.issued", "push"): 1, ("bill.issued", "sms"): 1}
+BEGUN = {("bill.issued", "inbox"): 1, ("bill.issued", "sms"): 1}
 
 
 async def test_deliveries_are_counted_as_they_begin_and_end(inbox: Inbox) -> None:
@@ -54,7 +54,6 @@ async def test_what_is_withdrawn_has_ended(inbox: Inbox) -> None:
     await inbox.takes(event(payment()))
 
     assert counts.risen()["sms", "suppressed", "withdrawn"] == 1
-    assert counts.risen()["push", "suppressed", "withdrawn"] == 1
 
 
 async def test_what_is_refused_counts_for_nothing(inbox: Inbox) -> None:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     import aiohttp
 
 SCOPE = "spacehub"
-PAGES = "/healthz$,/readyz$,/metrics$"
+PAGES = "/healthz$,/readyz$,/metrics$,/stream$"
+"""Calls without a span: the cluster's pages, and streams, which have no end worth waiting for."""
 
 _KINDS = {"internal": SpanKind.INTERNAL, "producer": SpanKind.PRODUCER}
 _W3C = TraceContextTextMapPropagator()
@@ -132,7 +133,7 @@ class Recorder:
         return trace.format_trace_id(found.trace_id) if found.is_valid else None
 
     def attend(self, app: object) -> None:
-        """By FastAPI's instrumentation; the pages of the cluster are left out."""
+        """By FastAPI's instrumentation; some pages are left out."""
         if isinstance(app, FastAPI):
             FastAPIInstrumentor.instrument_app(
                 app, tracer_provider=self._provider, excluded_urls=PAGES, exclude_spans=["receive", "send"]
