@@ -382,8 +382,7 @@ async def test_a_client_above_its_rate_is_told_to_wait(tmp_path: Path, apis: Api
 async def test_only_a_proxy_says_whose_rate_it_is(tmp_path: Path, apis: Apis, behind: str, statuses: list[int]) -> None:
     told = [{"X-Forwarded-For": f"198.51.100.{number}, 203.0.113.{number // 4}"} for number in range(8)]
     with _gateway(tmp_path, apis, rate_limit="3/1h", GATEWAY_BEHIND_PROXY=behind) as gateway:
-        await gateway.ready()
-        async with gateway.client() as client:
+        async with (await gateway.ready()).client() as client:
             answers = [await client.get("/v2/notifications", headers=headers) for headers in told]
 
     assert [answer.status_code for answer in answers] == statuses
