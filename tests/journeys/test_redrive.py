@@ -43,7 +43,12 @@ async def dies(outsider: Outsider, push: str, recipient: dict[str, str]) -> None
     }
     kind = "mn.spacehub.push.requested"
     event = {"specversion": "1.0", "id": push, "source": "/inbox-api", "type": kind, "data": data}
-    headers = {"x-reason": "unavailable", "x-attempts": 6, "x-failed-at": now.isoformat(), "x-origin-queue": QUEUE}
+    headers: dict[str, Any] = {
+        "x-reason": "unavailable",
+        "x-attempts": 6,
+        "x-failed-at": now.isoformat(),
+        "x-origin-queue": QUEUE,
+    }
     letter = aio_pika.Message(
         json.dumps(event).encode(), content_type="application/cloudevents+json", message_id=push, headers=headers
     )
