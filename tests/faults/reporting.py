@@ -35,7 +35,9 @@ Numbers are deliveries (a code causes one, a bill three: inbox, push, SMS).
 """
 
 
-def write_page(results: Sequence[Result], measured: Sequence[Measured], caught: Sequence[Caught], *, run: str) -> None:
+def write_page(
+    results: Sequence[Result], measured: Sequence[Measured], caught: Sequence[Caught], *, run: str, page: Path = PAGE
+) -> None:
     """Write the page anew from one run; `run` says how it went as a whole."""
     order = [experiment.name for experiment in EXPERIMENTS]
     rows = sorted(results, key=lambda result: order.index(result.experiment.name))
@@ -52,7 +54,7 @@ def write_page(results: Sequence[Result], measured: Sequence[Measured], caught: 
         "",
         *_on_what(run),
     ]
-    PAGE.write_text("\n".join(lines) + "\n")
+    page.write_text("\n".join(lines) + "\n")
 
 
 EXPERIMENTS_HEAD = (
