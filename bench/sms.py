@@ -65,7 +65,7 @@ async def measure(ground: Ground) -> Findings:
                 name,
                 spread(samples),
                 f"{middle(samples, _cpu):,.0f}",
-                f"{middle(busy[name], _cpu):,.0f}",
+                f"{middle(busy[name], _cpu):,.0f}" if servers else "not ours to see",
                 f"{middle(samples, lambda one: one.mib):,.0f}",
             ]
             for name, samples in found[delay].items()
