@@ -29,7 +29,9 @@ COPY deploy/image/healthy.py healthy.py
 
 FROM ${BASE}
 RUN rm -rf /usr/local/lib/python3*/site-packages/pip* /usr/local/lib/python3*/ensurepip /usr/local/bin/pip* \
-    && install --directory --owner=10001 --group=10001 --mode=0700 /var/lib/spacehub /var/lib/spacehub/keys
+    && install --directory --owner=10001 --group=10001 --mode=0711 /var/lib/spacehub \
+    && install --directory --owner=10001 --group=10001 --mode=0700 /var/lib/spacehub/keys \
+    && install --directory --owner=10001 --group=10001 --mode=0755 /var/lib/spacehub/gateway
 COPY --from=built /srv/spacehub /srv/spacehub
 WORKDIR /srv/spacehub
 # The root file system may be read-only: nothing is written, neither bytecode nor a home.

@@ -85,6 +85,9 @@ def test_the_gateway_the_topology_and_the_simulators_are_told_what_they_read() -
     assert set(needed) <= set(SERVICES["gateway"].environment)
     assert set(SERVICES["topology-apply"].environment) == options
     assert set(SERVICES["topology-keep"].environment) == options | {"SPACEHUB_HEALTH_HOST", "SPACEHUB_HEALTH_PORT"}
+    pages = {"SPACEHUB_HEALTH_HOST", "SPACEHUB_HEALTH_PORT"}
+    keys = {"SPACEHUB_KEYS", "SPACEHUB_JWKS_URL", "SPACEHUB_JWKS_FILE"}
+    assert set(SERVICES["keys-keep"].environment) == keys | pages
     assert set(SERVICES["sms-simulator"].environment) == {"SIMULATOR_USERNAME", "SIMULATOR_PASSWORD"}
 
 
@@ -130,7 +133,8 @@ def test_processes_wait_for_what_they_need() -> None:
     for service in PROCESSES:
         if service.name in SIMULATORS:
             continue
-        assert service.waits_for["topology-apply"] == "service_completed_successfully"
+        if service.name != "keys-keep":
+            assert service.waits_for["topology-apply"] == "service_completed_successfully"
         if f"{service.package}-migrate" in SERVICES and service in CONFIGURED:
             assert service.waits_for[f"{service.package}-migrate"] == "service_completed_successfully"
         if "volumes" in service.content:
@@ -139,7 +143,8 @@ def test_processes_wait_for_what_they_need() -> None:
     assert SERVICES["topology-apply"].waits_for == {"topology-users": "service_completed_successfully"}
     for migrate in (service for service in OURS if service.name.endswith("-migrate")):
         assert migrate.waits_for == {"postgres": "service_healthy"}
-    assert set(SERVICES["gateway"].waits_for.values()) == {"service_healthy"}
+    apis = {"inbox-api-serve": "service_healthy", "devices-api-serve": "service_healthy"}
+    assert SERVICES["gateway"].waits_for == {**apis, "keys-keep": "service_started"}
 
 
 def test_what_must_be_healthy_says_so() -> None:
@@ -204,6 +209,17 @@ def test_keys_may_come_from_an_address_instead(monkeypatch: pytest.MonkeyPatch) 
 
     assert settings.jwt_jwks_file is None
     assert str(settings.jwt_jwks_url) == "https://auth.example/jwks.json"
+
+
+def test_the_gateway_finds_the_keys_where_they_are_kept() -> None:
+    keeping, gateway = SERVICES["keys-keep"], SERVICES["gateway"]
+    written, read = Path(keeping.environment["SPACEHUB_KEYS"]), Path(gateway.environment["JWT_KEYS"])
+
+    assert written.name == read.name
+    assert f"gateway-keys:{written.parent}" in keeping.content["volumes"]
+    assert f"gateway-keys:{read.parent}:ro" in gateway.content["volumes"]
+    assert gateway.environment["JWT_ISSUER"] == SERVICES["devices-api-serve"].environment["DEVICES_API_JWT_ISSUER"]
+    assert gateway.environment["JWT_AUDIENCE"] == SERVICES["inbox-api-serve"].environment["INBOX_API_JWT_AUDIENCE"]
 
 
 def test_the_gateway_is_the_one_that_is_tested() -> None:

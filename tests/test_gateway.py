@@ -1,28 +1,23 @@
-"""The public entry, by the real HAProxy: leads to the public paths and nowhere else, whatever is tried."""
+"""The public entry, by the real HAProxy: leads to the public paths and nowhere else, whatever is tried.
+
+What it does with tokens is in test_gateway_tokens.py.
+"""
 
 import asyncio
 import json
-import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import httpx
 import pytest
-from fastapi import FastAPI
-from spacehub.health import add_pages
-from spacehub.http_api import LARGEST_BODY, LONGEST_HEAD
+from spacehub.http_api import LARGEST_BODY
 from spacehub.testing.raw_server import Line, raw_server
-from spacehub.testing.serving import served
 from spacehub.testing.waiting import eventually
-from spacehub_dev.provisioning.haproxy import GatewaySettings, find_gateway
-from spacehub_dev.provisioning.ports import release_port, reserve_port
-from spacehub_dev.provisioning.program import Program
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from tests.gateway import Apis, Gateway, a_gateway, a_port, both_apis, problem
 
 PUBLIC = {
     "/v2/devices": "devices",
@@ -67,112 +62,15 @@ PRIVATE = [
 ]
 
 
-class Backend:
-    """An API that says what it was asked and remembers it; its streams go on when they are told to."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.asked: list[str] = []
-        self.go_on = asyncio.Event()
-        self.app = FastAPI(openapi_url=None)
-        add_pages(self.app, {})
-        self.app.add_route("/v2/notifications/stream", self._stream)
-        self.app.add_route("/{path:path}", self._echo, methods=["GET", "POST", "PUT", "DELETE"])
-
-    async def _echo(self, request: Request) -> Response:
-        raw = request.scope["raw_path"].decode()
-        self.asked.append(raw)
-        body = await request.body()
-        headers = dict(request.headers)
-        return JSONResponse({"by": self.name, "path": raw, "length": len(body), "headers": headers})
-
-    async def _stream(self, _: Request) -> Response:
-        async def events() -> AsyncIterator[bytes]:
-            yield b"id: 1\nevent: notification\ndata: {}\n\n"
-            await self.go_on.wait()
-            yield b"id: 2\nevent: notification\ndata: {}\n\n"
-
-        return StreamingResponse(events(), media_type="text/event-stream")
-
-
-@dataclass(frozen=True)
-class Apis:
-    """What the gateway leads to, and where."""
-
-    devices: Backend
-    inbox: Backend
-    devices_port: int
-    inbox_port: int
-
-    @property
-    def asked(self) -> list[str]:
-        return self.devices.asked + self.inbox.asked
-
-
-@dataclass(frozen=True)
-class Gateway:
-    """A gateway that runs, and what it logs."""
-
-    port: int
-    health_port: int
-    log: Path
-
-    def client(self, **more: Any) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", trust_env=False, **more)
-
-    def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
-
-    async def ready(self) -> "Gateway":
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.health_port}", trust_env=False) as client:
-
-            async def answers() -> bool:
-                try:
-                    return (await client.get("/readyz")).status_code == 200
-                except httpx.TransportError:
-                    return False
-
-            await eventually(answers, within=60)
-        return self
-
-
-@contextmanager
-def _port() -> Iterator[int]:
-    port = reserve_port()
-    yield port
-    release_port(port)
-
-
-@contextmanager
-def _gateway(directory: Path, apis: Apis, *, rate_limit: str = "off", **told: str) -> Iterator[Gateway]:
-    with _port() as port, _port() as health_port:
-        settings = GatewaySettings(port, health_port, apis.devices_port, apis.inbox_port, rate_limit)
-        command = find_gateway(directory, report=print)
-        log = directory / "gateway.log"
-        environment = {"PATH": os.environ["PATH"], **settings.environment, **told}
-        program = Program("gateway", command, directory, log, environment)
-        program.start()
-        try:
-            yield Gateway(port, health_port, log)
-        finally:
-            program.stop()
-
-
 @pytest.fixture(scope="module")
 async def apis() -> AsyncIterator[Apis]:
-    devices, inbox = Backend("devices"), Backend("inbox")
-    with ExitStack() as stack:
-        ports = [stack.enter_context(_port()) for _ in range(2)]
-        async with (
-            served(devices.app, port=ports[0], longest_head=LONGEST_HEAD),
-            served(inbox.app, port=ports[1]),
-        ):
-            yield Apis(devices, inbox, *ports)
+    async with both_apis() as apis:
+        yield apis
 
 
 @pytest.fixture(scope="module")
 async def gateway(apis: Apis, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
-    with _gateway(tmp_path_factory.mktemp("gateway"), apis) as gateway:
+    with a_gateway(tmp_path_factory.mktemp("gateway"), apis) as gateway:
         yield await gateway.ready()
 
 
@@ -180,22 +78,6 @@ async def gateway(apis: Apis, tmp_path_factory: pytest.TempPathFactory) -> Async
 async def client(gateway: Gateway) -> AsyncIterator[httpx.AsyncClient]:
     async with gateway.client() as client:
         yield client
-
-
-def problem(answer: httpx.Response, status: int) -> None:
-    assert answer.status_code == status
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["status"] == status
-    assert answer.headers["x-request-id"]
-
-
-async def raw(gateway: Gateway, request: bytes) -> bytes:
-    """The whole answer to exactly these bytes."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
-    writer.write(request)
-    answer = await asyncio.wait_for(reader.read(), 20)
-    writer.close()
-    return answer
 
 
 @pytest.mark.parametrize(("path", "api"), PUBLIC.items())
@@ -211,7 +93,7 @@ async def test_public_paths_reach_their_api_just_as_they_came(client: httpx.Asyn
 async def test_everything_else_is_404_and_reaches_nobody(gateway: Gateway, apis: Apis, method: str, path: str) -> None:
     before = list(apis.asked)
 
-    answer = await raw(gateway, f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    answer = await gateway.raw(f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
 
     assert answer.split(b" ")[1] in (b"404", b"400")
     assert apis.asked == before
@@ -219,7 +101,7 @@ async def test_everything_else_is_404_and_reaches_nobody(gateway: Gateway, apis:
 
 @pytest.mark.parametrize("path", ["/v2/devices/../../metrics", "/v2/notifications/..%2f..%2fmetrics"])
 async def test_a_way_up_is_left_to_the_api_as_it_came_where_it_means_nothing(gateway: Gateway, path: str) -> None:
-    answer = await raw(gateway, f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    answer = await gateway.raw(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
 
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["path"] == path
 
@@ -237,11 +119,10 @@ async def test_what_is_no_http_or_longer_than_any_request_of_ours_is_refused(gat
     before = list(apis.asked)
 
     answers = [
-        await raw(gateway, b"GET /v2/devices/" + b"x" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n"),
-        await raw(gateway, b"GET /v2/devices/\xff HTTP/1.1\r\nHost: x\r\n\r\n"),
-        await raw(gateway, b"hello\r\n\r\n"),
-        await raw(
-            gateway,
+        await gateway.raw(b"GET /v2/devices/" + b"x" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n"),
+        await gateway.raw(b"GET /v2/devices/\xff HTTP/1.1\r\nHost: x\r\n\r\n"),
+        await gateway.raw(b"hello\r\n\r\n"),
+        await gateway.raw(
             b"POST /v2/devices HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 7\r\n\r\nhello",
         ),
     ]
@@ -309,9 +190,9 @@ async def test_the_pages_for_the_cluster_have_a_port_of_their_own(gateway: Gatew
 
 
 async def test_an_api_that_is_away_is_503_and_the_other_still_there(tmp_path: Path, apis: Apis) -> None:
-    with _port() as nobody:
+    with a_port() as nobody:
         alone = Apis(apis.devices, apis.inbox, devices_port=nobody, inbox_port=apis.inbox_port)
-        with _gateway(tmp_path, alone) as gateway:
+        with a_gateway(tmp_path, alone) as gateway:
             await gateway.ready()
             async with gateway.client(timeout=30) as client:
                 away, there = await client.get("/v2/devices"), await client.get("/v2/notifications")
@@ -324,7 +205,7 @@ async def test_an_api_that_is_away_is_503_and_the_other_still_there(tmp_path: Pa
 @contextmanager
 def _before(port: int, directory: Path, apis: Apis) -> Iterator[Gateway]:
     """A gateway whose inbox-api is at `port`."""
-    with _gateway(directory, Apis(apis.devices, apis.inbox, apis.devices_port, port)) as gateway:
+    with a_gateway(directory, Apis(apis.devices, apis.inbox, apis.devices_port, port)) as gateway:
         yield gateway
 
 
@@ -368,7 +249,7 @@ async def test_a_call_of_operations_is_never_made_twice(tmp_path: Path, apis: Ap
 
 
 async def test_a_client_above_its_rate_is_told_to_wait(tmp_path: Path, apis: Apis) -> None:
-    with _gateway(tmp_path, apis, rate_limit="5/1h") as gateway:
+    with a_gateway(tmp_path, apis, rate_limit="5/1h") as gateway:
         await gateway.ready()
         async with gateway.client() as client:
             answers = [await client.get("/v2/notifications") for _ in range(8)]
@@ -381,7 +262,7 @@ async def test_a_client_above_its_rate_is_told_to_wait(tmp_path: Path, apis: Api
 @pytest.mark.parametrize(("behind", "statuses"), [("yes", ([200] * 3 + [429]) * 2), ("no", [200] * 3 + [429] * 5)])
 async def test_only_a_proxy_says_whose_rate_it_is(tmp_path: Path, apis: Apis, behind: str, statuses: list[int]) -> None:
     told = [{"X-Forwarded-For": f"198.51.100.{number}, 203.0.113.{number // 4}"} for number in range(8)]
-    with _gateway(tmp_path, apis, rate_limit="3/1h", GATEWAY_BEHIND_PROXY=behind) as gateway:
+    with a_gateway(tmp_path, apis, rate_limit="3/1h", GATEWAY_BEHIND_PROXY=behind) as gateway:
         async with (await gateway.ready()).client() as client:
             answers = [await client.get("/v2/notifications", headers=headers) for headers in told]
 
@@ -396,5 +277,5 @@ async def test_without_a_limit_a_client_may_ask_as_often_as_it_likes(client: htt
 
 @pytest.mark.parametrize("limit", ["100", "0/10s", "100/10", "ten/1s", "5/1s; x", "-1/1s"])
 async def test_a_limit_that_cannot_be_read_is_refused_at_the_start(tmp_path: Path, apis: Apis, limit: str) -> None:
-    with _gateway(tmp_path, apis, rate_limit=limit) as gateway:
+    with a_gateway(tmp_path, apis, rate_limit=limit) as gateway:
         await eventually(lambda: "RATE_LIMIT should be" in gateway.log.read_text())

@@ -1,6 +1,7 @@
 """Faults of PostgreSQL and RabbitMQ: killed, frozen, slow, full, cut off, or with something deleted."""
 
 import asyncio
+import re
 from random import Random
 from time import monotonic
 from typing import Any
@@ -13,6 +14,8 @@ from tests.faults.world import World, names_of
 
 COMMITTED = b"Z\x00\x00\x00\x05I"
 """ReadyForQuery outside a transaction: what went before is committed (PostgreSQL's protocol, message formats)."""
+TIMED_OUT = re.compile("timed out waiting for (?:delivery|a consumer) ack")
+"""What RabbitMQ 3.10 and 4.0 log when they take a message away from a consumer."""
 COMPLETE = (b"INSERT 0 ", b"UPDATE ", b"DELETE ", b"SELECT ", b"COMMIT")
 
 
@@ -168,9 +171,7 @@ def consumer_timeout(milliseconds: int, latency_ms: int, seconds: float) -> Faul
         await world.behave()
         await _allow(world, offering, timeout=1_800_000, look=60_000)
         log = world.system.directory / "logs" / "rabbitmq.log"
-        timeouts = (await asyncio.to_thread(log.read_text, errors="replace")).count(
-            "timed out waiting for delivery ack"
-        )
+        timeouts = len(TIMED_OUT.findall(await asyncio.to_thread(log.read_text, errors="replace")))
         assert timeouts, "the broker should have lost its patience"
         return f"{milliseconds} ms allowed, {latency_ms} ms needed; the broker closed {timeouts} channels"
 

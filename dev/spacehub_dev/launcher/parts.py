@@ -9,7 +9,7 @@ from spacehub.events.publishers import DOMAINS
 
 from spacehub_dev.keys import AUDIENCE, FCM_PROJECT, ISSUER, development_keys, service_account
 from spacehub_dev.launcher.processes import BIN, Plan, ProcessSpec, Surroundings
-from spacehub_dev.provisioning.haproxy import GatewaySettings, find_gateway
+from spacehub_dev.provisioning.haproxy import GatewaySettings, GatewayTokens, find_gateway
 
 SMS_NUMBER = "131344"
 
@@ -146,17 +146,28 @@ def _scheduler(around: Surroundings) -> Part:
 
 
 def _gateway(around: Surroundings) -> Part:
-    port, health = around.port("gateway"), around.port("gateway health")
+    port, health, keys_health = (around.port(name) for name in ("gateway", "gateway health", "keys keep"))
+    keys = around.directory / "keys" / "gateway"
+    kept = {
+        "SPACEHUB_KEYS": str(keys),
+        "SPACEHUB_JWKS_FILE": str(development_keys(around.directory).jwks),
+        "SPACEHUB_HEALTH_PORT": str(keys_health),
+    }
     settings = GatewaySettings(
         port=port,
         health_port=health,
         devices_api_port=around.port("devices-api http"),
         inbox_api_port=around.port("inbox-api http"),
         rate_limit=around.environment.get("RATE_LIMIT") or "off",
+        tokens=GatewayTokens(ISSUER, AUDIENCE, keys),
     )
     command = find_gateway(around.directory, report=around.report)
     return Part(
-        (ProcessSpec("gateway", command, settings.environment, health),), urls={"api_url": f"http://127.0.0.1:{port}"}
+        (
+            ProcessSpec("keys keep", [str(BIN / "spacehub"), "keys", "keep"], kept, keys_health),
+            ProcessSpec("gateway", command, settings.environment, health),
+        ),
+        urls={"api_url": f"http://127.0.0.1:{port}"},
     )
 
 

@@ -52,8 +52,11 @@ def find_rabbitmq(
 ) -> Rabbit:
     """A RabbitMQ, not yet started, with its data under `directory`. Raises ServerUnavailable.
 
-    `config`: further lines for rabbitmq.conf. `binaries`: another RabbitMQ's directory of scripts, wanted explicitly.
+    `config`: further lines for rabbitmq.conf. `binaries`: another RabbitMQ's directory of scripts, wanted explicitly;
+    so is one named in RABBITMQ_BINARIES (see `dev/rabbitmq-root/make`), to try another version.
     """
+    if binaries is None and (named := os.environ.get("RABBITMQ_BINARIES")):
+        binaries = rabbitmq.binaries_in(Path(named))
     if binaries is not None:
         return PrivateRabbit(binaries, directory, config=config)
     if url := os.environ.get("AMQP_URL"):

@@ -21,25 +21,40 @@ PLACES = ":/usr/local/sbin:/usr/sbin"
 
 
 @dataclass(frozen=True)
+class GatewayTokens:
+    """Whose tokens the gateway takes, and for whom; `keys` is the file that `spacehub keys keep` keeps."""
+
+    issuer: str
+    audience: str
+    keys: Path | None = None
+
+
+@dataclass(frozen=True)
 class GatewaySettings:
-    """What the gateway is told. `rate_limit` is `off` or requests in a time per client, such as `100/10s`."""
+    """What the gateway is told. `rate_limit` is `off` or requests in a time per client, such as `100/10s`; without
+    `tokens` it leaves them to the APIs."""
 
     port: int
     health_port: int
     devices_api_port: int
     inbox_api_port: int
     rate_limit: str = "off"
+    tokens: GatewayTokens | None = None
 
     @property
     def environment(self) -> Mapping[str, str]:
         """For `deploy/gateway/start`."""
-        return {
+        told = {
             "GATEWAY_PORT": str(self.port),
             "GATEWAY_HEALTH_PORT": str(self.health_port),
             "DEVICES_API_ADDRESS": f"127.0.0.1:{self.devices_api_port}",
             "INBOX_API_ADDRESS": f"127.0.0.1:{self.inbox_api_port}",
             "RATE_LIMIT": self.rate_limit,
         }
+        if self.tokens is not None:
+            told |= {"JWT_ISSUER": self.tokens.issuer, "JWT_AUDIENCE": self.tokens.audience}
+            told |= {"JWT_KEYS": str(self.tokens.keys or "")}
+        return told
 
 
 def installed_haproxy() -> str | None:
@@ -91,7 +106,8 @@ def _in_docker(directory: Path, *, report: Report) -> Sequence[str]:
         if subprocess.run(["docker", "pull", image]).returncode != 0:
             raise DockerUnavailable(f"the image {image} cannot be pulled")
     name = f"spacehub-{hashlib.sha256(str(directory).encode()).hexdigest()[:12]}-gateway"
-    told = GatewaySettings(0, 0, 0, 0).environment
+    told = GatewaySettings(0, 0, 0, 0, tokens=GatewayTokens("", "")).environment
     variables = " ".join(f"-e {variable}" for variable in told)
-    run = f"--rm --init --name {name} --network host {variables} -v '{GATEWAY}:/gateway:ro' {image} /gateway/start"
+    mounts = f"-v '{GATEWAY}:/gateway:ro' -v '{directory}:{directory}:ro'"
+    run = f"--rm --init --name {name} --network host {variables} {mounts} {image} /gateway/start"
     return ["sh", "-c", f"docker rm --force {name} >/dev/null 2>&1; exec docker run {run}"]

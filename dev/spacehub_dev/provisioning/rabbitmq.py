@@ -26,10 +26,18 @@ BOOT_SECONDS = 120
 def installed_binaries() -> Path | None:
     """The directory with RabbitMQ's own scripts: Debian's wrapper in sbin switches the user and is passed over."""
     places = [Path("/usr/lib/rabbitmq/bin"), *(Path(entry) for entry in os.environ.get("PATH", "").split(":"))]
-    for place in places:
-        if (place / "rabbitmq-server").exists() and (place / "rabbitmq-env").exists():
-            return place
-    return None
+    return next((place for place in places if _is_complete(place)), None)
+
+
+def binaries_in(place: Path) -> Path:
+    """The same of a directory that was named. Raises ServerUnavailable when RabbitMQ's scripts are not in it."""
+    if not _is_complete(place):
+        raise ServerUnavailable(f"RABBITMQ_BINARIES names {place}, and there is no rabbitmq-server with rabbitmq-env")
+    return place
+
+
+def _is_complete(place: Path) -> bool:
+    return (place / "rabbitmq-server").exists() and (place / "rabbitmq-env").exists()
 
 
 class PrivateRabbit:

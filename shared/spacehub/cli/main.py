@@ -2,7 +2,7 @@
 
 import typer
 
-from spacehub.cli import dead, publishing, token, topology
+from spacehub.cli import dead, keys, publishing, token, topology
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, help="Publish events and look after the broker."
@@ -12,3 +12,4 @@ app.command("validate")(publishing.validate)
 app.command("token")(token.token)
 app.add_typer(topology.app, name="topology")
 app.add_typer(dead.app, name="dead")
+app.add_typer(keys.app, name="keys")
