@@ -16,6 +16,7 @@ class Endpoint(Strict):
 
 class PodMonitorSpec(Strict):
     selector: Selector
+    job_label: str | None = None
     pod_target_labels: list[str] = Field([])
     pod_metrics_endpoints: Annotated[list[Endpoint], Field(min_length=1)]
 
