@@ -292,6 +292,19 @@ async def test_segments_given_back_and_used_again_tell_nothing_twice(book: Book)
     assert [level for _, level, _, _ in await told(book)] == [80, 100]
 
 
+async def test_a_level_whose_event_is_published_and_gone_is_not_told_again(book: Book) -> None:
+    await book.limit(OWNER, 5)
+    attempt = await claimed(book, of_owner(), segments=5)
+    await book.lose_events()
+
+    await book.ledger.record(attempt, outcomes.failed("invalid_phone"), took=TOOK)
+    await send(book, of_owner(), segments=5)
+    await is_blocked(book, of_owner())
+    await book.limit(OWNER, 4)
+
+    assert await told(book) == []
+
+
 async def test_a_lowered_limit_tells_at_once_what_it_makes_reached(book: Book) -> None:
     await book.limit(OWNER, 100)
     await send(book, of_owner(), segments=9)

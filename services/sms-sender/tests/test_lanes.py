@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from prometheus_client import REGISTRY
-from sms_sender.fates import CredentialsRefused, GatewayUnavailable, NoAnswer, RateLimited
+from sms_sender.fates import CeilingReached, CredentialsRefused, GatewayUnavailable, NoAnswer, RateLimited
 from sms_sender.lanes import Lane
 from sms_sender.sending import send_in_turn
 from sms_sender.testing.carrier import FakeGateway
@@ -207,6 +207,27 @@ async def test_refused_credentials_rest_both_lanes_and_burn_nothing(impatient: R
         assert held.value.retry_in == timedelta(seconds=5)
     [row] = impatient.ledger.rows.values()
     assert (row.status, row.attempts, impatient.gateway.calls) == ("waiting", 0, 1)
+
+
+async def test_a_ceiling_that_is_reached_rests_its_lane_alone_until_there_is_room(impatient: Road) -> None:
+    impatient.ledger = FakeLedger(ceiling=2)
+    await impatient.send(bill())
+    with pytest.raises(CeilingReached) as stop:
+        await impatient.send(bill())
+
+    with pytest.raises(NotNow) as held:
+        await impatient.send(bill())
+    await impatient.send(otp())
+
+    assert stop.value.retry_in
+    assert held.value.retry_in == stop.value.retry_in
+    assert (impatient.state("standard"), impatient.state("critical")) == (State.RESTING, State.OPEN)
+    assert len(impatient.ledger.rows) == 3  # the one that was held never came to the ledger
+
+    impatient.clock.now += stop.value.retry_in.total_seconds()
+    impatient.ledger.allowance.a_minute_passes()
+    await impatient.send(bill())
+    assert impatient.state("standard") is State.OPEN
 
 
 async def test_refused_credentials_are_probed_in_each_lane_less_and_less_often(impatient: Road) -> None:

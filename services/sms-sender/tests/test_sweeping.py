@@ -170,6 +170,29 @@ async def test_old_facts_are_forgotten_but_never_that_a_user_was_deleted(leftove
     assert await pool.fetchval("SELECT count(*) FROM learned_facts") == 1
 
 
+async def test_old_months_are_forgotten_and_phones_a_day_after_their_last_code(
+    ledger: Ledger, leftovers: Leftovers, pool: Pool
+) -> None:
+    owner = uuid4()
+    await pool.execute(
+        "INSERT INTO budget_months SELECT $1, (now() - age)::date, 5 FROM unnest($2::interval[]) AS age",
+        owner,
+        [timedelta(days=80), timedelta(days=70), timedelta(days=1)],
+    )
+    await claimed(ledger, otp(phone="99112233"))
+    await claimed(ledger, otp(phone="88112233"))
+    await claimed(ledger, otp(phone="88112233"))
+    await pool.execute(
+        "UPDATE code_counts SET counted_at[1] = now() - interval '25 hours' WHERE phone_hash IN (SELECT phone_hash"
+        " FROM sms WHERE phone_last4 = '2233')"
+    )
+
+    await tidy(leftovers=leftovers, kept=KEPT)
+
+    assert await pool.fetchval("SELECT count(*) FROM budget_months WHERE owner_id = $1", owner) == 2
+    assert await pool.fetchval("SELECT array_agg(cardinality(sms_ids)) FROM code_counts") == [2]
+
+
 async def test_a_deleted_user_is_erased_from_what_ended_after_the_deletion(
     ledger: Ledger, leftovers: Leftovers, pool: Pool
 ) -> None:

@@ -61,6 +61,11 @@ async def told(pool: Pool) -> list[tuple[str, str | None]]:
     return [(event.data.type, getattr(event.data, "reason", None)) for event in events]
 
 
+async def used(pool: Pool) -> int:
+    segments: int = await pool.fetchval("SELECT used FROM budget_months")
+    return segments
+
+
 async def audited(pool: Pool) -> list[tuple[str, str, str]]:
     rows = await pool.fetch("SELECT by, action, reason FROM audit ORDER BY id")
     return [(row["by"], row["action"], row["reason"]) for row in rows]
@@ -74,6 +79,23 @@ async def test_what_was_sent_after_all_is_sent_and_says_so(ledger: Ledger, doubt
     assert (await stands(pool, sms))[:2] == ("sent", None)
     assert await told(pool) == [("sms.unknown", "timeout"), ("sms.sent", None)]
     assert await audited(pool) == [("Bat", "settled_as_sent", "asked the carrier")]
+
+
+async def test_what_a_person_found_unsent_gives_its_segments_back_and_counts_again_if_it_was_sent(
+    ledger: Ledger, doubts: Doubts, pool: Pool
+) -> None:
+    sms = bill()
+    attempt = await ledger.claim(sms, segments=3)
+    assert attempt is not None
+    await ledger.record(attempt, outcomes.unknown("timeout"), took=TOOK)
+    in_doubt = await used(pool)
+
+    await settle(word(sms, was_sent=False), doubts=doubts)
+    found_unsent = await used(pool)
+    await ledger.record(attempt, outcomes.sent("m-1"), took=TOOK * 2)
+
+    assert (in_doubt, found_unsent, await used(pool)) == (3, 0, 3)
+    assert await pool.fetchval("SELECT budget_month IS NOT NULL FROM sms")
 
 
 async def test_what_was_never_sent_has_failed_and_is_not_in_doubt_any_more(
