@@ -21,10 +21,11 @@ from tests.faults.experiments import BY_NAME, EXPERIMENTS
 from tests.faults.mutants import MUTANTS, Caught
 from tests.faults.otp_first import Measured, measure
 from tests.faults.reporting import write_page
+from tests.faults.restoring import Drill, drills
 from tests.faults.running import Result
 
-OTP_FIRST, BROKEN = "otp first", "mutants"
-"""What else can be run alone: the measurement, and the promises broken on purpose."""
+OTP_FIRST, BROKEN, RESTORE = "otp first", "mutants", "restore"
+"""What else can be run alone: the measurement, the promises broken on purpose, and the restore drill."""
 AT_ONCE = 3
 """Systems at a time: most of an experiment is waiting, and none of them counts how long anything takes."""
 
@@ -36,6 +37,7 @@ class Run:
     experiments: Sequence[Experiment]
     mutants: Sequence[mutants.Mutant]
     otp_first: bool
+    restore: bool
     directory: Path
     at_once: int
     report: Report
@@ -46,6 +48,7 @@ async def main(asked: Run, *, write: bool) -> int:
     began = monotonic()
     results = [result async for result in _experiments(asked)]
     caught = [one async for one in _mutants(asked)]
+    drilled = [drill async for drill in _drills(asked)]
     measured = [found async for found in _codes(asked)]
     minutes = (monotonic() - began) / 60
     held = sum(result.counts.hold for result in results)
@@ -57,7 +60,8 @@ async def main(asked: Run, *, write: bool) -> int:
     print(summary, flush=True)
     if write:
         write_page(results, measured, caught, run=f"{summary}.")
-    return 0 if held == len(results) and noticed == len(caught) else 1
+    whole = held == len(results) and noticed == len(caught) and all(drill.holds for drill in drilled)
+    return 0 if whole else 1
 
 
 async def _experiments(asked: Run) -> AsyncIterator[Result]:
@@ -78,6 +82,13 @@ async def _mutants(asked: Run) -> AsyncIterator[Caught]:
         yield one
 
 
+async def _drills(asked: Run) -> AsyncIterator[Drill]:
+    if asked.restore:
+        async for drill in drills(asked.directory / "restore", report=asked.report):
+            print(f"{_now()} {drill.line}", flush=True)
+            yield drill
+
+
 async def _codes(asked: Run) -> AsyncIterator[Measured]:
     if asked.otp_first:
         async for found in measure(asked.directory / "otp-first", report=asked.report):
@@ -91,13 +102,13 @@ def _now() -> str:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    known = f"an experiment, `{OTP_FIRST}` or `{BROKEN}`"
+    known = f"an experiment, `{OTP_FIRST}`, `{BROKEN}` or `{RESTORE}`"
     parser.add_argument("--only", action="append", metavar="NAME", help=f"{known}; may be repeated; writes no page")
     parser.add_argument("--at-once", type=int, default=AT_ONCE, metavar="N", help="systems at a time")
     parser.add_argument("--patience", type=float, metavar="SECONDS", help="how long everything may take to end")
     parser.add_argument("--verbose", action="store_true", help="say what the launcher does")
     arguments = parser.parse_args()
-    if unknown := [name for name in arguments.only or () if name not in {OTP_FIRST, BROKEN, *BY_NAME}]:
+    if unknown := [name for name in arguments.only or () if name not in {OTP_FIRST, BROKEN, RESTORE, *BY_NAME}]:
         parser.error(f"no such experiment: {', '.join(unknown)}; there are:\n  " + "\n  ".join(BY_NAME))
     return arguments
 
@@ -114,6 +125,7 @@ if __name__ == "__main__":
             experiments=chosen,
             mutants=MUTANTS if only is None or BROKEN in only else (),
             otp_first=only is None or OTP_FIRST in only,
+            restore=only is None or RESTORE in only,
             directory=Path(place),
             at_once=told.at_once,
             report=print if told.verbose else lambda _: None,

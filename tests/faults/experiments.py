@@ -1,6 +1,6 @@
 """The experiments of `make faults`, in the order of the page."""
 
-from tests.faults import carrier_faults, faults, server_faults
+from tests.faults import carrier_faults, faults, rotating, server_faults
 from tests.faults.clocks import CLOCKS
 from tests.faults.cluster_faults import CLUSTER
 from tests.faults.experiment import IN_DOUBT, QUICK_CHECK, Experiment
@@ -170,6 +170,13 @@ CARRIER = [
 ]
 
 SETTINGS = [
+    Experiment(
+        "secrets changed",
+        "the passwords of broker and database and the secret between services are changed, all connections cut",
+        rotating.secrets_changed,
+        Load(300, 600, 20, seed=85),
+        setting=Setting(retold=rotating.mounted),
+    ),
     Experiment(
         "tasks sabotaged",
         "every long task of every process ends in a way nobody foresaw",

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,6 +40,8 @@ class Setting:
     """Whether database and gateway are reached through wires that can be cut, for which measuring pays a little."""
     sabotaged: bool = False
     """Whether a saboteur sits in each process, see `sabotaged`."""
+    retold: Callable[[ProcessSpec, Path], ProcessSpec] | None = None
+    """How each of our processes is told its settings in another way, with a directory for it."""
 
 
 @dataclass
@@ -159,6 +161,9 @@ class Wires:
         processes = [_told(spec, told) if spec.name.startswith("sms-sender") else spec for spec in plan.processes]
         if self._setting.sabotaged:
             processes = [_sabotaged(spec) if is_ours(spec.name) else spec for spec in processes]
+        if retold := self._setting.retold:
+            place = around.directory / "mounted"
+            processes = [retold(spec, place) if is_ours(spec.name) else spec for spec in processes]
         return replace(plan, migrations=whole_system(around).migrations, processes=processes)
 
     def _to(self, url: str, port: int) -> Proxy:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import SecretStr
 from spacehub.events.envelope import Event
-from spacehub.events.facts import Channel, Fact
+from spacehub.events.facts import BillOverdue, Channel, ContractExpiring, Fact
 from spacehub.events.requests import PushRequested, SmsRequested
 from spacehub.privacy import phone_trace
 from spacehub.quiet_hours import QuietHours, may_go
@@ -134,7 +134,8 @@ def _request(delivery: Delivery, event: Event, notice: Notice, text: Text, phone
     }
     data: Fact
     if delivery.channel == "sms":
-        data = SmsRequested(**shared, sms_id=delivery.id, phone=phone or "", text=text.sms)
+        happened_at = None if isinstance(event.data, BillOverdue | ContractExpiring) else event.time
+        data = SmsRequested(**shared, sms_id=delivery.id, phone=phone or "", text=text.sms, happened_at=happened_at)
     else:
         data = PushRequested(
             **shared,

@@ -8,7 +8,7 @@ import typer
 from spacehub import migrating, telemetry
 from spacehub.settings import TraceSettings
 
-from sms_sender import processes, unknown
+from sms_sender import processes, restored, unknown
 from sms_sender.consumers import Queue
 from sms_sender.settings import Settings
 
@@ -16,6 +16,7 @@ MIGRATIONS = Path(__file__).resolve().parents[1] / "migrations"
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Hands each SMS to the carrier once.")
 app.add_typer(unknown.app, name="unknown")
+app.command("restored")(restored.restored)
 
 
 @app.command()

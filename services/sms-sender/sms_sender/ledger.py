@@ -23,7 +23,7 @@ from sms_sender.allowance import Allowance
 from sms_sender.attempts import Attempt, End, Held, Resume, Settled, Start, State, Verdict, end_when_refused, verdict
 from sms_sender.attempts import verdict_when_exhausted as judge_exhausted
 from sms_sender.gathering import Gathered
-from sms_sender.outcomes import LEASE_RAN_OUT, Outcome
+from sms_sender.outcomes import LEASE_RAN_OUT, RESTORED, Outcome
 from sms_sender.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -101,6 +101,17 @@ class Ledger:
     async def give_back(self, attempt: Attempt) -> None:
         """Nothing was tried: the SMS waits as if the attempt had not been."""
         await self._recorder.persist(marks.of_nothing(attempt))
+
+    async def hold(self, sms: SmsRequested, *, segments: int) -> bool:
+        """Whether `sms` rests in doubt since a restore: if the ledger has never heard of it, or no person has spoken.
+
+        Its end is not told meanwhile. Once it has expired it is held no longer.
+        """
+        async with database.transaction(self._pool) as connection:
+            asked = statements.columns([self._asked(sms, segments)])
+            await connection.execute(statements.HOLD, *asked, RESTORED)
+            state = rows.state_of(await connection.fetchrow(statements.LOCK, sms.sms_id))
+        return (state.status, state.reason) == ("unknown", RESTORED) and state.expires_at > state.now
 
     async def exhaust(self, sms: SmsRequested, *, segments: int) -> None:
         """Its retries are used up: it ends as failed, unless it has its end or another worker's attempt runs."""

@@ -14,6 +14,8 @@ RETRIES_EXHAUSTED = "retries_exhausted"
 WITHDRAWN = "withdrawn"
 BUDGET = "budget"
 RATE_LIMITED = "rate_limited"
+RESTORED = "restored"
+"""The reason of an SMS that may have been sent after the moment to which the ledger was restored."""
 LEASE_RAN_OUT = "lease_ran_out"
 """The reason of an attempt that started and of which nothing more was heard: its process died or lost the database."""
 

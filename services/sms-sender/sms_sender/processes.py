@@ -19,12 +19,14 @@ from sms_sender.account import Account
 from sms_sender.consumers import Queue, facts, sms_requests
 from sms_sender.facts_store import FactsStore
 from sms_sender.gateway import Gateway, open_gateway
+from sms_sender.guarding import send_unless_in_doubt
 from sms_sender.lanes import Lane
 from sms_sender.learning import learn
 from sms_sender.ledger import Ledger
 from sms_sender.leftovers import Leftovers
 from sms_sender.pacing import Pace
 from sms_sender.replies import load_grammar
+from sms_sender.restorations import Restorations
 from sms_sender.sending import give_up, send_in_turn
 from sms_sender.settings import Settings
 from sms_sender.standing import Standing
@@ -69,9 +71,10 @@ async def consume(settings: Settings, queues: Collection[Queue]) -> None:
 def _sending(name: LaneName, lane: Lane, settings: Settings, way: Connections) -> dict[str, Task]:
     """The tasks of one lane; the standard one rests in quiet hours."""
     ledger = Ledger(way.pool, phone_key=settings.phone_key, ceiling=settings.ceiling_per_minute)
+    send = partial(send_in_turn, lane=lane, ledger=ledger, deadline=settings.gateway_deadline)
     requests = sms_requests(
         name,
-        send=partial(send_in_turn, lane=lane, ledger=ledger, deadline=settings.gateway_deadline),
+        send=partial(send_unless_in_doubt, restorations=Restorations(way.pool), ledger=ledger, send=send),
         give_up=partial(give_up, ledger=ledger),
         tell=ledger.tell,
         workers=_workers(settings)[name],

@@ -39,6 +39,11 @@ INSERT INTO sms ({_ASKED}, status, attempts)
 SELECT {_ASKED}, 'waiting', 0 FROM {_ASKED_ROWS}) AS asked ({_ASKED})
 ON CONFLICT (sms_id) DO NOTHING"""  # noqa: S608 - constants only
 
+HOLD: Final = f"""
+INSERT INTO sms ({_ASKED}, status, attempts, ambiguous, reason, settled_at)
+SELECT {_ASKED}, 'unknown', 0, 1, $13::text, clock_timestamp() FROM {_ASKED_ROWS}) AS asked ({_ASKED})
+ON CONFLICT (sms_id) DO NOTHING"""  # noqa: S608 - constants only
+
 LOCK: Final = f"""
 WITH locked AS MATERIALIZED (SELECT * FROM sms WHERE sms_id = $1 FOR UPDATE)
 SELECT *, clock_timestamp() AS now, {THIS_MONTH} AS month, {CLOSED} AS closed FROM locked"""  # noqa: S608 - constants only

@@ -158,6 +158,22 @@ class GatewayPace(_Table, table=True):
     standard: datetime = Field(sa_type=_TIME, sa_column_kwargs={"server_default": text("to_timestamp(0)")})
 
 
+class Restoration(_Table, table=True):
+    """The database was restored: what happened before `until` may have been sent without this ledger's knowing.
+
+    It holds until a person lifts it.
+    """
+
+    __tablename__ = "restorations"
+
+    id: int = Field(sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
+    until: datetime = Field(sa_type=_TIME)
+    by: str = Field(sa_type=Text)
+    noted_at: datetime = Field(sa_type=_TIME, sa_column_kwargs={"server_default": text("clock_timestamp()")})
+    lifted_at: datetime | None = Field(sa_type=_TIME)
+    lifted_by: str | None = Field(sa_type=Text)
+
+
 class AuditEntry(_Table, table=True):
     """What a person decided about an SMS, and why."""
 

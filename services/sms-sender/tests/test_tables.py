@@ -35,4 +35,4 @@ async def test_migrated_database_has_the_tables_of_the_code(database_url: str, d
     await engine.dispose()
 
     assert await _described(database_url) == await _described(database)
-    assert len(METADATA.tables) == 9
+    assert len(METADATA.tables) == 10

@@ -45,12 +45,16 @@ class _DeliveryRequested(Fact):
 
 
 class SmsRequested(_DeliveryRequested):
-    """One text to one number; the number is as the event or the contact data wrote it."""
+    """One text to one number; the number is as the event or the contact data wrote it.
+
+    `happened_at` is the time of the event that caused it, where that stays the same when the event is said again.
+    """
 
     type: ClassVar[str] = "sms.requested"
     sms_id: UUID
     phone: Annotated[str, Field(repr=False)]
     text: Annotated[str, Field(repr=False)]
+    happened_at: Moment | None = None
 
 
 class SmsEndAsked(Fact):
