@@ -109,7 +109,7 @@ async def _codes(world: World, carrier: Carrier, offering: Offering, total: int)
         for number in range(total):
             group.create_task(ask(1_000_000 + number))
             await asyncio.sleep(1 / PER_SECOND)
-    await eventually(lambda: asked.keys() <= carrier.taken.keys(), within=60, because="every code should arrive")
+    await eventually(lambda: asked.keys() <= carrier.taken.keys(), within=180, because="every code should arrive")
     return [(carrier.taken[code] - at) / timedelta(milliseconds=1) for code, at in asked.items()]
 
 
