@@ -303,6 +303,35 @@ async def test_an_api_tells_the_route_and_not_the_path_nor_the_query_nor_the_cal
     assert '"http.route": "/devices/{token}"' in told
 
 
+@pytest.mark.parametrize("kind", list(SpanKind))
+def test_of_a_librarys_span_nothing_leaves_but_what_is_known_to_be_harmless(recorded: Recorded, kind: SpanKind) -> None:
+    private = (
+        "url.path",
+        "url.query",
+        "url.full",
+        "http.target",
+        "http.url",
+        "client.address",
+        "enduser.id",
+        "db.user",
+    )
+    library = recorded.provider.get_tracer("some.library")
+
+    with (
+        pytest.raises(ValueError, match=SECRET),
+        spans.within(TOLD),
+        library.start_as_current_span(
+            "GET", kind=kind, attributes={**dict.fromkeys(private, SECRET), "http.route": "/"}
+        ),
+    ):
+        raise ValueError(SECRET)
+
+    [span] = recorded.spans()
+    assert span.attributes == {"http.route": "/"}
+    assert (span.status.is_ok, span.status.description) == (False, None)
+    assert [dict(told.attributes or {}) for told in span.events] == [{"exception.type": "ValueError"}]
+
+
 async def test_a_call_out_of_the_house_has_a_span_and_tells_the_stranger_nothing_of_it(recorded: Recorded) -> None:
     async def answer(line: Line) -> None:
         await line.read_request()
@@ -342,7 +371,8 @@ async def test_a_collector_that_does_not_answer_holds_up_nobody(monkeypatch: pyt
     try:
         with spans.span("attempt"):
             pass
-        await asyncio.to_thread(spans.finish)
+        async with asyncio.timeout(15):  # the SDK itself would wait for 30 s
+            await asyncio.to_thread(spans.finish)
     finally:
         Deaf.hung_up.set()
         spans.use(None)

@@ -24,7 +24,6 @@ def start(process: str, exporter: TraceExporter) -> Recorder:
 
     The SDK reads the standard variables: the endpoint and its headers, the sampler, batch sizes, `OTEL_SERVICE_NAME`.
     """
-    os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http,database")  # today's names of attributes
     provider = provider_of(process, OTLPSpanExporter() if exporter == "otlp" else ConsoleSpanExporter())
     AsyncPGInstrumentor().instrument(tracer_provider=provider)  # type: ignore[no-untyped-call]
     HTTPXClientInstrumentor().instrument(tracer_provider=provider)
@@ -33,6 +32,7 @@ def start(process: str, exporter: TraceExporter) -> Recorder:
 
 def provider_of(process: str, exporter: SpanExporter) -> TracerProvider:
     """Makes spans that belong to `process` and hands them to `exporter`, discreetly and in batches."""
+    os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http,database")  # today's names of attributes
     service = process.split()[0]
     told = {"service.name": service, "service.namespace": "spacehub", "spacehub.process": process}
     named = "OTEL_SERVICE_NAME" in os.environ or "service.name=" in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
