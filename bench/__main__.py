@@ -45,7 +45,7 @@ async def main(names: Sequence[str], directory: Path, *, write: bool, report: Ca
             try:
                 async with asyncio.timeout(max(1.0, end - began)):
                     findings = await STAGES[name](ground)
-            except Unavailable as reason:
+            except (Unavailable, AssertionError) as reason:  # what is not here, and what did not happen in time
                 print(f"  not measured: {reason}", flush=True)
                 continue
             except TimeoutError:
