@@ -96,7 +96,12 @@ async def measure(directory: Path, *, report: Report) -> AsyncIterator[Measured]
 
 async def _measured(world: World, carrier: Carrier) -> Measured:
     offering = Offering("/faults/otp-first")
-    await world.client.offer(offering, Load(otps=0, bills=WAITING, per_second=1e6))
+    sender = world.system.programs["sms-sender consume"]
+    sender.suspend()  # so that all of them wait when the first code comes
+    try:
+        await world.client.offer(offering, Load(otps=0, bills=WAITING, per_second=1e6))
+    finally:
+        sender.resume()
     first = WAITING - carrier.bills_taken
     asked: dict[str, tuple[str, datetime]] = {}
 

@@ -229,8 +229,8 @@ class Story(RuleBasedStateMachine):
 
 
 AT_LENGTH = settings(
-    max_examples=60,
-    stateful_step_count=12,
+    max_examples=30,
+    stateful_step_count=10,
     deadline=None,
     phases=[Phase.generate],  # a story that went wrong is told as it was drawn: to shorten it takes minutes
     suppress_health_check=list(HealthCheck),
