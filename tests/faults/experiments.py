@@ -203,6 +203,6 @@ SETTINGS = [
 ]
 
 EXPERIMENTS = [*KILLS, *SERVERS, *RESTARTS, *CARRIER, *SETTINGS, *CLUSTER, *CLOCKS]
-"""All of them. Those that take long come first among those of their setting, so that none is waited for at the end."""
+"""All of them, in the order of the page, which is also that in which each setting's are run."""
 
 BY_NAME = {experiment.name: experiment for experiment in EXPERIMENTS}
