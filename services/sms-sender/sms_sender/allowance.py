@@ -55,6 +55,7 @@ class Allowance:
         if self._ceiling:
             taken, wait = await self._ceiling.take(connection, 1, critical=row["critical"])
             if not taken:
+                self._ceiling.alert(critical=row["critical"])
                 raise CeilingReached("ceiling", retry_in=wait, not_after=row["expires_at"])
         return None
 
