@@ -121,7 +121,7 @@ CARRIER = [
         "consumer timeout",
         "RabbitMQ's consumer timeout is shorter than the gateway's answer",
         server_faults.consumer_timeout(3000, 6000, 20),
-        Load(300, 700, 20, seed=83),
+        Load(450, 1050, 20, seed=83),
         allowed=IN_DOUBT,
     ),
     Experiment("gateway 500", "the gateway answers 500", carrier_faults.gateway("500", 10), Load(seed=61)),

@@ -182,5 +182,5 @@ async def _allow(world: World, offering: Offering, *, timeout: int, look: int) -
     """Have the broker allow its consumers so many milliseconds; it counts for channels opened from now on."""
     for name, value in (("consumer_timeout", timeout), ("channel_tick_interval", look)):
         await world.control("eval", f"application:set_env(rabbit, {name}, {value}).")
-    for name in ("sms-sender consume", "sms-sender consume critical"):
-        await restarted(name)(world, offering)
+    senders = ("sms-sender consume", "sms-sender consume critical")
+    await asyncio.gather(*(restarted(name)(world, offering) for name in senders))
