@@ -87,7 +87,7 @@ def read(body: bytes, *, content_type: str | None, headers: Mapping[str, Any]) -
         source=attributes.source,
         data=fact,
         time=attributes.time,
-        traceparent=attributes.traceparent or _lent(headers.get("traceparent")),
+        traceparent=_lent(headers.get("traceparent")) if attributes.traceparent is None else attributes.traceparent,
     )
 
 
