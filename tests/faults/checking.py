@@ -162,7 +162,7 @@ async def quiet(world: World, offering: Offering) -> bool:
 
 
 async def _depths(url: str, names: Sequence[str]) -> Mapping[str, int]:
-    """How many messages wait in each of these queues now; the management API's counts of a quiet one are seconds old."""
+    """How many messages wait in each of these queues now; the management API's counts of a quiet one are old."""
     depths = {}
     async with _channel(url) as channel:
         for name in names:
