@@ -35,11 +35,7 @@ async def measure(ground: Ground) -> Findings:
     await runner.setup()
     async with port() as number:
         await web.TCPSite(runner, "127.0.0.1", number).start()
-        told = {
-            "GATEWAY_URL": f"http://127.0.0.1:{number}/sms",
-            "GATEWAY_USERNAME": "bench",
-            "GATEWAY_PASSWORD": "bench",
-        }
+        told = {"URL": f"http://127.0.0.1:{number}/sms", "USERNAME": "bench", "PASSWORD": "bench"}
         setting = Setting(
             environment=tuple((f"SMS_SENDER_GATEWAY_{name}", value) for name, value in told.items()), wired=False
         )
