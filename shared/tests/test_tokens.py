@@ -10,9 +10,10 @@ from uuid import UUID
 import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from spacehub.auth.keys import KeyRing
+from spacehub.auth.keys import FRESH_FOR, Fetch, KeyRing
 from spacehub.auth.tokens import Unauthorized, Verifier
 from spacehub.testing.issuing import AUDIENCE, ISSUER, Issuer
+from spacehub.testing.waiting import eventually
 
 USER = UUID("5a7ab3b0-0000-4000-8000-0000000000aa")
 OURS, ELLIPTIC, STRANGER = Issuer("ours"), Issuer("elliptic", algorithm="ES256"), Issuer("ours")
@@ -25,6 +26,23 @@ def verifier(*issuers: Issuer, algorithms: tuple[str, ...] = ("RS256", "ES256"))
         return first.jwks(*others)
 
     return Verifier(KeyRing(fetch, algorithms=algorithms), ISSUER, AUDIENCE)
+
+
+def keys_of(issuer: Issuer) -> Fetch:
+    async def fetch() -> bytes:
+        return issuer.jwks()
+
+    return fetch
+
+
+async def renewed(judge: Verifier) -> None:
+    """Once the ring has fetched behind the requests' backs."""
+    before = await judge.keys.key("ours")
+    await eventually(lambda: newer(judge, before))
+
+
+async def newer(judge: Verifier, than: object) -> bool:
+    return await judge.keys.key("ours") is not than
 
 
 def handmade(header: dict[str, Any], signature: bytes = b"") -> str:
@@ -120,3 +138,56 @@ async def test_a_token_with_anything_wrong_speaks_for_nobody(token: Callable[[],
 async def test_an_algorithm_that_is_not_allowed_is_refused_also_from_a_known_key() -> None:
     with pytest.raises(Unauthorized):
         await verifier(OURS, ELLIPTIC, algorithms=("RS256",)).caller(ELLIPTIC.token(USER))
+
+
+async def test_a_token_seen_before_ends_on_time() -> None:
+    now = time.time()
+    judge = Verifier(KeyRing(keys_of(OURS), algorithms=("RS256",)), ISSUER, AUDIENCE, clock=lambda: now)
+    token = OURS.token(USER, exp=int(now) + 60)
+    await judge.caller(token)
+
+    now = int(now) + 59.9
+    still = await judge.caller(token)
+    now = int(now) + 1.0
+    with pytest.raises(Unauthorized, match="expired"):
+        await judge.caller(token)
+
+    assert still.user_id == USER
+
+
+@pytest.mark.parametrize("successor", [ELLIPTIC, STRANGER], ids=["the key is withdrawn", "another under its name"])
+async def test_a_token_seen_before_does_not_outlive_its_key(successor: Issuer) -> None:
+    issuers, now = [OURS], 0.0
+
+    async def fetch() -> bytes:
+        return issuers[0].jwks()
+
+    judge = Verifier(KeyRing(fetch, algorithms=("RS256", "ES256"), clock=lambda: now), ISSUER, AUDIENCE)
+    token = OURS.token(USER)
+    await judge.caller(token)
+    issuers[0], now = successor, FRESH_FOR
+    await renewed(judge)
+
+    with pytest.raises(Unauthorized):
+        await judge.caller(token)
+
+
+async def test_a_copy_of_a_token_seen_before_speaks_for_nobody_once_it_differs() -> None:
+    judge = verifier()
+    token = OURS.token(USER)
+    await judge.caller(token)
+
+    for copy in (token[:-6] + "AAAAAA", token.rpartition(".")[0] + ".", token + "=", " " + token):
+        with pytest.raises(Unauthorized):
+            await judge.caller(copy)
+
+
+async def test_few_tokens_are_remembered_and_by_their_digests_only() -> None:
+    judge = Verifier(KeyRing(keys_of(OURS), algorithms=("RS256",)), ISSUER, AUDIENCE, most=2)
+    tokens = [OURS.token(USER, exp=int(time.time()) + 60 + number) for number in range(3)]
+
+    callers = [await judge.caller(token) for token in [*tokens, *tokens]]
+
+    assert {caller.user_id for caller in callers} == {USER}
+    assert {len(digest) for digest in judge.remembered} == {32}
+    assert len(judge.remembered) == 2

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
-from fastapi import Depends, Request, Security
+from fastapi import Request, Security
 from fastapi.security import HTTPBearer
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -17,7 +17,6 @@ Authenticate = Callable[[str], Awaitable[Caller | None]]
 """Whom a token speaks for, such as `Verifier.caller`; None for no user. Raises Unauthorized or KeysAway."""
 
 _CALLER = "spacehub.caller"
-_BEARER = HTTPBearer(bearerFormat="JWT", auto_error=False, description="`sub` is the user's UUID")
 
 
 class Guard:
@@ -54,14 +53,24 @@ def bearer_token(scope: Scope) -> str:
     raise Unauthorized(error="invalid_request")
 
 
-async def _caller(request: Request, _: Annotated[object, Security(_BEARER)]) -> Caller:
-    caller = request.scope.get(_CALLER)
+class _Bearer(HTTPBearer):
+    """Tells OpenAPI of the token, and the route whom the guard found behind it."""
+
+    async def __call__(self, request: Request) -> Caller:  # type: ignore[override]  # all there is to know by now
+        return caller_of(request.scope)
+
+
+def caller_of(scope: Scope) -> Caller:
+    """Who is calling. Raises Unauthorized where no guard stood, or one that knows of no users."""
+    caller = scope.get(_CALLER)
     if not isinstance(caller, Caller):
         raise Unauthorized
     return caller
 
 
-CurrentCaller = Annotated[Caller, Depends(_caller)]
+_BEARER = _Bearer(scheme_name="HTTPBearer", bearerFormat="JWT", description="`sub` is the user's UUID")
+
+CurrentCaller = Annotated[Caller, Security(_BEARER)]
 """A route's parameter: who is calling."""
 
 

@@ -1,10 +1,12 @@
 """Who a bearer token speaks for: a JWT (RFC 7519) whose signature, times, audience and issuer are verified here."""
 
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import jwt
@@ -14,6 +16,9 @@ from spacehub.problems import Problem
 
 LONGEST = 8 * 1024
 """Characters; longer tokens are not looked into."""
+
+REMEMBERED = 4096
+"""Tokens whose signature need not be looked at again; beyond that the one verified first is forgotten."""
 
 _FOREVER = 2**53
 """Seconds since 1970: as far as clocks count exactly."""
@@ -39,19 +44,47 @@ class Caller:
     until: float = field(default=inf, compare=False)
 
 
+class Verified(NamedTuple):
+    """What was found out about a token once, by the key that `key_id` named then."""
+
+    key_id: str
+    key: jwt.PyJWK
+    caller: Caller
+
+
 @dataclass(frozen=True, slots=True)
 class Verifier:
-    """Verifies tokens of one issuer for one audience; the algorithms are those of the key ring, never the token's."""
+    """Verifies tokens of one issuer for one audience; the algorithms are those of the key ring, never the token's.
+
+    A token that held is remembered by its digest: at its next call only its end is looked at, and whether the ring
+    still has the very key that signed it. A set of keys had anew makes every signature count again.
+    """
 
     keys: KeyRing
     issuer: str
     audience: str
+    clock: Callable[[], float] = time.time
+    most: int = REMEMBERED
+    remembered: dict[bytes, Verified] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     async def caller(self, token: str) -> Caller:
         """Whom `token` speaks for. Raises Unauthorized, or KeysAway when there are no keys to judge it with."""
-        key = await self.keys.key(_key_id(token))
+        if len(token) > LONGEST:
+            raise _invalid("The token is not valid.")
+        digest = sha256(token.encode("utf-8", "surrogatepass")).digest()
+        known = self.remembered.get(digest)
+        key_id = known.key_id if known else _key_id(token)
+        key = await self.keys.key(key_id)
         if key is None:
             raise _invalid("The token is not valid.")
+        if known is None or known.key is not key:
+            known = Verified(key_id, key, self._verified(token, key))
+            self._remember(digest, known)
+        elif known.caller.until <= self.clock():
+            raise _invalid("The token has expired.")
+        return known.caller
+
+    def _verified(self, token: str, key: jwt.PyJWK) -> Caller:
         try:
             claims = jwt.decode(
                 token,
@@ -67,11 +100,14 @@ class Verifier:
             raise _invalid("The token is not valid.") from None
         return _caller(claims)
 
+    def _remember(self, digest: bytes, verified: Verified) -> None:
+        self.remembered[digest] = verified
+        if len(self.remembered) > self.most:
+            del self.remembered[next(iter(self.remembered))]
+
 
 def _key_id(token: str) -> str:
     """The `kid` of the token's header. Whatever else the header says (`jku`, `x5u`, `jwk`) is not looked at."""
-    if len(token) > LONGEST:
-        raise _invalid("The token is not valid.")
     try:
         kid = jwt.get_unverified_header(token).get("kid")
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
