@@ -12,6 +12,7 @@ from spacehub_dev.cluster.rendering import Manifest, manifests, overlays
 
 OVERLAYS = overlays()
 HEALTH = 8081
+PROCESS = "process"
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,17 @@ class Cluster:
         return {found["metadata"]["name"]: Workload(self, found) for found in self.of("Deployment", "Job")}
 
     @cached_property
+    def beside(self) -> dict[str, "Workload"]:
+        """Every container that runs beside the process of a pod, by its verbs, such as `keys-keep`."""
+        containers = [
+            Workload(self, each.manifest, container["name"])
+            for each in self.workloads.values()
+            for container in each.pod["containers"]
+            if container["name"] != PROCESS
+        ]
+        return {"-".join(each.command[1:]): each for each in containers}
+
+    @cached_property
     def configured(self) -> list["Workload"]:
         """Those that run a service's own command, and so read its settings."""
         return [each for each in self.workloads.values() if each.command[0] == each.service]
@@ -47,10 +59,11 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Workload:
-    """One Deployment or Job."""
+    """One Deployment or Job, by one of its containers: its process, unless another is named."""
 
     cluster: Cluster
     manifest: Manifest
+    container_name: str = PROCESS
 
     @property
     def name(self) -> str:
@@ -76,8 +89,8 @@ class Workload:
 
     @property
     def container(self) -> Mapping[str, Any]:
-        (only,) = self.pod["containers"]
-        return only  # type: ignore[no-any-return]
+        (named,) = (each for each in self.pod["containers"] if each["name"] == self.container_name)
+        return named  # type: ignore[no-any-return]
 
     @property
     def command(self) -> list[str]:
@@ -106,12 +119,20 @@ class Workload:
         return {name: probe["httpGet"] for name, probe in self.container.items() if name.endswith("Probe")}
 
     @property
+    def volumes(self) -> dict[str, Mapping[str, Any]]:
+        return {volume["name"]: volume for volume in self.pod.get("volumes", [])}
+
+    @property
+    def mounts(self) -> dict[str, Mapping[str, Any]]:
+        """By the path in the container."""
+        return {mount["mountPath"]: mount for mount in self.container.get("volumeMounts", [])}
+
+    @property
     def files(self) -> dict[str, tuple[str, str]]:
         """Every file of a Secret where the settings look for it: (Secret, key) by name."""
-        volumes = {volume["name"]: volume for volume in self.pod.get("volumes", [])}
         found = {}
-        for mount in self.container.get("volumeMounts", []):
-            secret = volumes[mount["name"]].get("secret")
+        for mount in self.mounts.values():
+            secret = self.volumes[mount["name"]].get("secret")
             if secret and mount["mountPath"] == SECRETS:
                 for item in secret.get("items", []):
                     assert PurePosixPath(item["path"]).name == item["path"]
@@ -123,7 +144,7 @@ class Workload:
         """Every Secret it reads, with the key; None for all of them."""
         whole: set[tuple[str, str | None]] = {
             (volume["secret"]["secretName"], None)
-            for volume in self.pod.get("volumes", [])
+            for volume in self.volumes.values()
             if "secret" in volume and "items" not in volume["secret"]
         }
         named = {

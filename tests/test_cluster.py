@@ -22,6 +22,7 @@ from tests.launched import plan_in, settings_of
 
 CLUSTERS = [Cluster(overlay) for overlay in OVERLAYS]
 WORKLOADS = [each for cluster in CLUSTERS for each in cluster.workloads.values()]
+BESIDE = [each for cluster in CLUSTERS for each in cluster.beside.values()]
 CONFIGURED = [each for cluster in CLUSTERS for each in cluster.configured]
 DEPLOYMENTS = [each for each in WORKLOADS if each.kind == "Deployment"]
 SIMULATORS = {"sms-simulator", "fcm-simulator"}
@@ -34,23 +35,24 @@ every_cluster = pytest.mark.parametrize("cluster", CLUSTERS, ids=OVERLAYS)
 
 
 def by_name(workload: Workload) -> str:
-    return f"{workload.cluster.overlay} {workload.name}"
+    return f"{workload.cluster.overlay} {workload.name} {workload.container_name}"
 
 
 @every_cluster
 def test_every_process_of_the_launcher_has_its_workload_and_runs_its_command(cluster: Cluster, tmp_path: Path) -> None:
     plan = plan_in(tmp_path)
     launched = {spec.name.replace(" ", "-"): spec for spec in [*plan.migrations, *plan.topology, *plan.processes]}
-    del launched["keys-keep"]  # in a cluster signatures are left to the APIs (decision 35)
     expected = set(launched) - (set() if cluster.overlay == "development" else SIMULATORS)
 
-    assert set(cluster.workloads) == expected
-    assert {each.name for each in cluster.workloads.values() if each.kind == "Deployment"} == expected & {
+    found = {**cluster.workloads, **cluster.beside}
+    assert set(found) == expected
+    assert len(found) == len(cluster.workloads) + len(cluster.beside)
+    assert {name for name, each in found.items() if each.kind == "Deployment"} == expected & {
         spec.name.replace(" ", "-") for spec in plan.processes
     }
     for name in expected - {"gateway"} - SIMULATORS:
         command = launched[name].command
-        assert cluster.workloads[name].command == [Path(command[0]).name, *command[1:]]
+        assert found[name].command == [Path(command[0]).name, *command[1:]]
 
 
 @pytest.mark.parametrize("workload", CONFIGURED, ids=by_name)
@@ -102,7 +104,7 @@ def test_the_gateway_and_the_topology_are_told_what_they_read() -> None:
         assert ("broker-users", None) in users.secrets
 
 
-@pytest.mark.parametrize("workload", WORKLOADS, ids=by_name)
+@pytest.mark.parametrize("workload", WORKLOADS + BESIDE, ids=by_name)
 def test_every_secret_that_is_named_is_one_that_can_be_made(workload: Workload) -> None:
 
     for secret, key in workload.secrets:

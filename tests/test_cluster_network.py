@@ -53,6 +53,7 @@ IN_DEVELOPMENT: Mapping[str, set[tuple[str, int]]] = {
 OUTSIDE = {
     "inbox-api-serve",  # the issuer's keys
     "devices-api-serve",
+    "gateway",
     "sms-sender-consume",  # the carrier
     "sms-sender-consume-critical",
     "push-sender-consume",  # FCM
@@ -134,6 +135,9 @@ def test_everybody_can_look_names_up_and_be_measured(cluster: Cluster) -> None:
         assert leaving.count(53) == 2
         assert 4318 in leaving
         assert HEALTH in entering
+    for container in cluster.beside.values():
+        entering = [port["port"] for rule in policies(cluster, container.labels, "ingress") for port in rule["ports"]]
+        assert set(container.ports.values()) <= set(entering)
 
 
 @every_cluster
@@ -164,7 +168,7 @@ def test_every_arrow_leads_to_a_port_of_a_service(cluster: Cluster) -> None:
 @every_cluster
 def test_every_address_that_a_process_is_told_is_one_that_it_may_reach(cluster: Cluster) -> None:
     made_up, followed = secrets.made_up(), 0
-    for workload in cluster.workloads.values():
+    for workload in [*cluster.workloads.values(), *cluster.beside.values()]:
         told = {**workload.environment}
         told |= {file: made_up[secret][key] for file, (secret, key) in workload.files.items()}
         for name, value in told.items():

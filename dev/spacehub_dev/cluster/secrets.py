@@ -47,6 +47,7 @@ def made_up() -> Mapping[str, Mapping[str, str]]:
     with tempfile.TemporaryDirectory() as directory:
         keys = development_keys(Path(directory))
         found["inbox-api"]["jwks.json"] = found["devices-api"]["jwks.json"] = keys.jwks.read_text()
+        found["gateway-keys"] = {"jwks.json": keys.jwks.read_text()}
         found["push-sender"]["fcm-service-account.json"] = service_account(
             Path(directory), token_uri=TOKEN_URI
         ).read_text()
