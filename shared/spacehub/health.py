@@ -59,6 +59,7 @@ def serving(
                 log_config=None,
                 access_log=False,
                 lifespan="off",
+                http="h11",  # httptools, taken whenever it is installed, bounds no head
                 timeout_graceful_shutdown=15,
                 h11_max_incomplete_event_size=longest_head,
             )

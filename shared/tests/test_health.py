@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -47,6 +48,25 @@ async def test_metrics_are_prometheus_text() -> None:
     assert metrics.status_code == 200
     assert metrics.headers["content-type"].startswith("text/plain")
     assert "test_health_pages_total 3.0" in metrics.text
+
+
+@pytest.mark.parametrize(
+    ("longest", "size", "status"), [(None, 12, 200), (None, 20, 400), (64, 48, 200), (64, 72, 400)]
+)
+async def test_a_head_ends_at_the_limit(longest: int | None, size: int, status: int) -> None:
+    kib = 1024
+    async with served(health.pages({}), longest_head=longest and longest * kib) as url, httpx.AsyncClient() as other:
+        parts = urlsplit(url)
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * (size * kib))
+        await writer.drain()
+        await other.get(f"{url}/healthz")  # answered after what came before was read
+        if status == 200:
+            writer.write(b"\r\nConnection: close\r\n\r\n")
+        answer = await asyncio.wait_for(reader.readline(), 20)
+        writer.close()
+
+    assert answer.split()[1] == str(status).encode()
 
 
 async def test_open_request_is_answered_before_the_pages_end() -> None:
