@@ -81,7 +81,7 @@ class House:
             rows = await self.inbox.rows("SELECT event_id FROM events")
             return {event.id for event in events} <= {row["event_id"] for row in rows}
 
-        await eventually(all_on_record, within=30, because="events on record")
+        await eventually(all_on_record, within=60, because="events on record")
 
     async def requests(self, queue: str, count: int) -> list[Any]:
         """The data of the next `count` requests for a sender, taken out of its queue."""
