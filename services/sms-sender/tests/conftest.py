@@ -147,7 +147,7 @@ class House:
             query = "SELECT count(*) FROM sms WHERE settled_at IS NOT NULL AND sms_id = ANY ($1)"
             return bool(await self.pool.fetchval(query, ids) == len({*ids}))
 
-        await eventually(all_ended, within=30, because=f"settled: {await self.ends()}")
+        await eventually(all_ended, within=60, because=f"settled: {await self.ends()}")
 
     async def counts(self, ends: Mapping[str, int]) -> bool:
         """Whether as many SMS as that have these statuses."""
