@@ -53,12 +53,15 @@ class Watched:
     collector: Collector
     logs: Path
 
-    async def whole(self, trace: str, way: list[tuple[str, str]]) -> list[Collected]:
-        """The spans of `trace` once it holds all of `way`."""
+    async def whole(self, trace: str, way: list[tuple[str, str]], *, outcomes: int = 0) -> list[Collected]:
+        """The spans of `trace` once it holds all of `way`, so many outcomes, and every parent."""
 
         def found() -> list[Collected]:
             spans = self.collector.of(trace)
-            return spans if set(way) <= {(span.process, span.name) for span in spans} else []
+            names = [(span.process, span.name) for span in spans]
+            unknown = {span.parent for span in spans} - {span.id for span in spans}
+            told = sum(name == "process inbox-api.outcomes" for _, name in names)
+            return spans if set(way) <= set(names) and told >= outcomes and len(unknown) == 1 else []
 
         return await eventually(found, because=f"{way} in {trace}")
 
@@ -119,7 +122,7 @@ async def test_a_bill_is_one_connected_trace_from_its_publisher_to_its_end(watch
 
     event = await watched.outsider.tell("bill.issued", bill(month="2026-11", recipient=person(phone)), traceparent=told)
 
-    spans = await watched.whole(trace, WAY_OF_AN_SMS)
+    spans = await watched.whole(trace, WAY_OF_AN_SMS, outcomes=2)  # the push's takes the same way back
     by_id = {span.id: span for span in spans}
     [call] = [span for span in spans if (span.process, span.name) == ("sms-sender consume", "POST")]
     attempt = by_id[call.parent]
