@@ -44,24 +44,36 @@ class Run:
 
 
 async def main(asked: Run, *, write: bool) -> int:
-    """Run it all, tell each result as it comes and the sum at the end; 0 when everything held."""
+    """Run it all, tell each result as it comes and the sum at the end; 0 when everything held.
+
+    The page is written after each part, so that a run which is ended early tells what it had found.
+    """
     began = monotonic()
-    results = [result async for result in _experiments(asked)]
-    caught = [one async for one in _mutants(asked)]
+    results: list[Result] = []
+    caught: list[Caught] = []
+    measured: list[Measured] = []
+
+    def told_so_far() -> str:
+        minutes = (monotonic() - began) / 60
+        held = sum(result.counts.hold for result in results)
+        noticed = sum(one.noticed for one in caught)
+        told = (
+            f"{held} of {len(results)} experiments held, {noticed} of {len(caught)} broken promises were noticed;"
+            f" {minutes:.0f} minutes, {asked.at_once} systems at a time, the codes alone"
+        )
+        if write:
+            write_page(results, measured, caught, run=f"{told}.")
+        return told
+
+    results += [result async for result in _experiments(asked)]
+    told_so_far()
+    caught += [one async for one in _mutants(asked)]
+    told_so_far()
     drilled = [drill async for drill in _drills(asked)]
-    measured = [found async for found in _codes(asked)]
-    minutes = (monotonic() - began) / 60
-    held = sum(result.counts.hold for result in results)
-    noticed = sum(one.noticed for one in caught)
-    summary = (
-        f"{held} of {len(results)} experiments held, {noticed} of {len(caught)} broken promises were noticed;"
-        f" {minutes:.0f} minutes, {asked.at_once} systems at a time, the codes alone"
-    )
-    print(summary, flush=True)
-    if write:
-        write_page(results, measured, caught, run=f"{summary}.")
-    whole = held == len(results) and noticed == len(caught) and all(drill.holds for drill in drilled)
-    return 0 if whole else 1
+    measured += [found async for found in _codes(asked)]
+    print(told_so_far(), flush=True)
+    whole = all(result.counts.hold for result in results) and all(one.noticed for one in caught)
+    return 0 if whole and all(drill.holds for drill in drilled) else 1
 
 
 async def _experiments(asked: Run) -> AsyncIterator[Result]:
