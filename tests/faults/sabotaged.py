@@ -27,13 +27,21 @@ class Policy(asyncio.DefaultEventLoopPolicy):
 def sabotage(loop: asyncio.AbstractEventLoop, with_error: bool) -> None:
     """End what each long task (those have names of their own) waits for, in a way that it cannot have foreseen."""
     for task in asyncio.all_tasks(loop):
-        awaited = getattr(task, "_fut_waiter", None)
-        if task.get_name().startswith("Task-") or awaited is None or awaited.done():
-            continue
-        if with_error and not isinstance(awaited, asyncio.Task):
-            awaited.set_exception(Sabotage())
-        else:
-            awaited.cancel()
+        if not task.get_name().startswith("Task-"):
+            end(task, loop, with_error)
+
+
+def end(task: "asyncio.Task[object]", loop: asyncio.AbstractEventLoop, with_error: bool) -> None:
+    """The same for one; a task that is about to go on is caught when it waits again."""
+    awaited = getattr(task, "_fut_waiter", None)
+    if task.done():
+        return
+    if awaited is None or awaited.done():
+        loop.call_later(0.005, end, task, loop, with_error)
+    elif with_error and not isinstance(awaited, asyncio.Task):
+        awaited.set_exception(Sabotage())
+    else:
+        awaited.cancel()
 
 
 if __name__ == "__main__":
