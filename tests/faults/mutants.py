@@ -93,7 +93,7 @@ MUTANTS = (
     ),
     Mutant(
         "the forwarder reads the outbox by a cursor over the ids",
-        "binding deleted",
+        "kill broker",
         (
             Change(FORWARDER, "AND available_at <= now()\nORDER", "AND available_at <= now() AND id > $3\nORDER"),
             Change(FORWARDER, "fetch(_TAKE, lane, batch)", "fetch(_TAKE, lane, batch, _CURSOR.get(lane, 0))"),
