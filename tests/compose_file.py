@@ -1,7 +1,8 @@
 """docker-compose.yml as compose reads it: merged, and with the variables of a filled-in `.env` in place."""
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from runpy import run_path
@@ -90,3 +91,28 @@ def services(env: Mapping[str, str]) -> dict[str, Service]:
 
     content = filled(yaml.safe_load(TEXT)["services"])
     return {name: Service(name, service) for name, service in content.items()}
+
+
+def merged_twice() -> set[str]:
+    """The keys that two mappings of one merge (`<<: [*a, *b]`) both have."""
+    return {key for merged in _merges(yaml.compose(TEXT)) for key, times in Counter(merged).items() if times > 1}
+
+
+def _merges(node: yaml.Node | None) -> Iterator[list[str]]:
+    """For every merge of a list, the keys of all its mappings."""
+    if isinstance(node, yaml.SequenceNode):
+        for inner in node.value:
+            yield from _merges(inner)
+    if isinstance(node, yaml.MappingNode):
+        for key, inner in node.value:
+            if key.value == "<<" and isinstance(inner, yaml.SequenceNode):
+                yield [name for mapping in inner.value for name in _keys(mapping)]
+            yield from _merges(inner)
+
+
+def _keys(mapping: yaml.MappingNode) -> set[str]:
+    return {
+        name
+        for key, inner in mapping.value
+        for name in (_keys(inner) if key.value == "<<" and isinstance(inner, yaml.MappingNode) else {key.value})
+    }

@@ -13,7 +13,7 @@ from spacehub.settings import TraceSettings
 from spacehub_dev.launcher.processes import Plan, ProcessSpec
 from spacehub_dev.provisioning import haproxy
 
-from tests.compose_file import EXAMPLE, ROOT, TEXT, VARIABLE, Service, development, services, variables
+from tests.compose_file import EXAMPLE, ROOT, TEXT, VARIABLE, Service, development, merged_twice, services, variables
 from tests.launched import plan_in, settings_of
 
 ENV = development()
@@ -41,6 +41,11 @@ def test_every_process_of_the_launcher_has_its_service(plan: Plan) -> None:
     names = {name_in_compose(spec) for spec in [*plan.migrations, *plan.topology, *plan.processes]}
 
     assert set(SERVICES) == names | {"rabbitmq", "postgres", "development-keys"}
+
+
+def test_merged_mappings_have_no_key_in_common() -> None:
+    """The first one's value counts, says YAML; readers differ (PyYAML 6.0.3 and 6.0.4 do), so none has to choose."""
+    assert merged_twice() == set()
 
 
 def test_processes_run_the_commands_that_the_launcher_runs(plan: Plan) -> None:
