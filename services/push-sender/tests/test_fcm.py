@@ -193,7 +193,8 @@ async def test_hanging_fcm_holds_a_call_for_one_deadline_only(key_file: Path) ->
         fates = await lane.send(devices(500))
 
         timeouts = sum(fate == Passing("timeout") for fate in fates)
-        assert timeouts == len(server.requests) <= 20 + 4  # the fifth timeout rests the lane
+        assert 20 <= timeouts <= 20 + 4  # the fifth timeout rests the lane
+        assert len(server.requests) <= timeouts  # none was sent again; some never left a busy machine
 
 
 async def test_refused_access_rests_the_lane_and_uses_up_no_attempt(lane: Lane, simulator: Simulator) -> None:
