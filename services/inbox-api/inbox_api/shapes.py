@@ -1,10 +1,10 @@
 """The JSON that the calls take and give, in camelCase."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
-from pydantic import BaseModel, ConfigDict, StrictBool
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 from pydantic.alias_generators import to_camel
 from spacehub.events.facts import Locale
 
@@ -27,6 +27,13 @@ class NotificationBody(_Body):
     link: str | None
     created_at: datetime
     read_at: datetime | None
+
+
+class PageAsked(BaseModel):
+    """Which page of the feed."""
+
+    cursor: Annotated[str, Field(description="`nextCursor` of the page before; empty: the newest rows")] = ""
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
 
 
 class PageBody(_Body):

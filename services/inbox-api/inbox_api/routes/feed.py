@@ -8,6 +8,7 @@ from uuid import UUID
 
 from fastapi import FastAPI, Header, Path, Query, Response
 from spacehub.auth.guard import CurrentCaller
+from spacehub.direct_routes import direct_get
 from spacehub.problems import Problem, documented
 
 from inbox_api import event_stream, positions, reading
@@ -15,6 +16,7 @@ from inbox_api.event_stream import EventStream
 from inbox_api.positions import NotAPosition
 from inbox_api.reading import NoSuchNotification
 from inbox_api.shapes import (
+    PageAsked,
     PageBody,
     UnreadBody,
     UpdatedBody,
@@ -36,19 +38,16 @@ Clock = Callable[[], datetime]
 def add_feed(app: FastAPI, *, feeds: reading.Feeds, clock: Clock) -> None:
     """Add the calls for the feed to `app`."""
 
-    @app.get(
+    @direct_get(
+        app,
         FEED,
         responses={200: {"model": PageBody}, **documented(400, 401, 422, 503)},
         response_description="A page of the feed, newest first",
     )
-    async def list_notifications(
-        caller: CurrentCaller,
-        cursor: Annotated[str, Query(description="`nextCursor` of the page before; empty: the newest rows")] = "",
-        limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    ) -> Response:
+    async def list_notifications(caller: CurrentCaller, asked: Annotated[PageAsked, Query()]) -> Response:
         """The caller's feed page by page. While rows arrive, pages neither repeat nor skip one."""
         try:
-            page = await reading.page(caller.user_id, cursor=cursor, limit=limit, feeds=feeds)
+            page = await reading.page(caller.user_id, cursor=asked.cursor, limit=asked.limit, feeds=feeds)
         except NotAPosition:
             raise Problem(400, "The cursor is not one that this feed gave out.") from None
         return Response(page_json(page), media_type="application/json")
