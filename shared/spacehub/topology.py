@@ -4,12 +4,14 @@ The subset that RabbitMQ 3.10 and 4.x share: quorum queues with a delivery limit
 to live per retry tier. https://www.rabbitmq.com/docs/quorum-queues
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 import aio_pika
+import aiormq
 
 from spacehub.events.catalogue import DELIVERIES_EXCHANGE, EVENTS_EXCHANGE
 
@@ -139,6 +141,25 @@ WORK_QUEUES: tuple[WorkQueue, ...] = (
     ),
 )
 
+INEQUIVALENT = re.compile(
+    r"inequivalent arg '(?P<argument>[^']+)' for (?P<what>queue|exchange) '(?P<name>[^']+)'.*: "
+    r"received (?P<ours>.+) but current is (?P<theirs>.+)"
+)
+VALUE = re.compile(r"(?:the value )?'(?P<value>[^']*)'(?: of type '\w+')?")
+"""How the broker writes a value; one that is absent is `none`."""
+
+
+class OtherArguments(Exception):
+    """A queue or an exchange of ours exists with other arguments. The broker changes none: it is deleted and made anew.
+
+    The text names it and what differs: the broker tells the first difference it finds.
+    """
+
+    def __init__(self, reply: str) -> None:
+        found = INEQUIVALENT.search(reply)
+        super().__init__(_difference(found) if found else reply)
+
+
 BY_NAME: Mapping[str, WorkQueue] = {queue.name: queue for queue in WORK_QUEUES}
 
 
@@ -174,16 +195,24 @@ def exchanges(works: Iterable[WorkQueue] = WORK_QUEUES) -> Mapping[str, str]:
 
 
 async def declare(connection: aio_pika.abc.AbstractConnection, works: Sequence[WorkQueue] = WORK_QUEUES) -> None:
-    """Make whatever is missing; what exists stays. Raises when something exists with other arguments."""
+    """Make whatever is missing; what exists stays. Raises OtherArguments when something exists otherwise."""
     async with connection.channel() as channel:
-        for name, kind in exchanges(works).items():
-            await channel.declare_exchange(name, kind, durable=True)
-        for queue in queues(works):
-            arguments = {"x-queue-type": "quorum", **queue.arguments}
-            await channel.declare_queue(queue.name, durable=True, arguments=arguments)
+        try:
+            for name, kind in exchanges(works).items():
+                await channel.declare_exchange(name, kind, durable=True)
+            for queue in queues(works):
+                arguments = {"x-queue-type": "quorum", **queue.arguments}
+                await channel.declare_queue(queue.name, durable=True, arguments=arguments)
+        except aiormq.exceptions.ChannelPreconditionFailed as conflict:
+            raise OtherArguments(str(conflict)) from None
         underlay = await channel.get_underlay_channel()
         for exchange, queue_name, key in bindings(works):
             await underlay.queue_bind(queue_name, exchange, routing_key=key)
+
+
+def _difference(found: re.Match[str]) -> str:
+    ours, theirs = (VALUE.sub(r"\g<value>", found[whose]) for whose in ("ours", "theirs"))
+    return f"{found['what']} {found['name']} exists with {found['argument']} = {theirs}, and it should be {ours}"
 
 
 def _dead_lettered_to(queue: str) -> dict[str, Any]:

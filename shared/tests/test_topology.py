@@ -21,6 +21,7 @@ from spacehub.testing.proxy import Proxy, proxy_to
 from spacehub.testing.waiting import eventually
 from spacehub.topology import AUDIT, BY_NAME, TIERS, WORK_QUEUES
 from spacehub_dev.provisioning.fresh import Vhost
+from structlog.testing import capture_logs
 from typer.testing import CliRunner, Result
 
 AGREED = [
@@ -255,16 +256,70 @@ async def test_applying_waits_for_a_broker_that_is_still_starting(vhost: Vhost) 
         assert await exists(hand, "inbox-api.critical")
 
 
-async def test_queue_that_exists_otherwise_is_told_and_left_alone(vhost: Vhost) -> None:
+@pytest.mark.parametrize(
+    ("name", "other", "told"),
+    [
+        ("inbox-api.standard", {"x-single-active-consumer": None}, "x-single-active-consumer = none"),
+        ("inbox-api.critical", {"x-single-active-consumer": True}, "x-single-active-consumer = true"),
+        ("inbox-api.critical.dead", {"x-message-ttl": 1000}, "x-message-ttl = 1000"),
+    ],
+)
+async def test_queue_that_exists_otherwise_is_told_and_left_alone(
+    vhost: Vhost, name: str, other: Mapping[str, Any], told: str
+) -> None:
+    right = arguments(name)
     async with broker_at(vhost.amqp_url, vhost.management_url) as hand:
-        await hand.channel.queue_declare("inbox-api.critical.dead", durable=True)
-        await hand.put("inbox-api.critical.dead", b"{}")
+        await hand.channel.queue_declare(name, durable=True, arguments=without_none({**right, **other}))
+        await hand.put(name, b"{}")
 
         result = await run("topology", "apply", "--amqp-url", vhost.amqp_url)
 
+        [argument] = other
         assert result.exit_code == 1
-        assert "inbox-api.critical.dead" in result.output
-        assert await hand.count("inbox-api.critical.dead") == 1
+        assert f"queue {name} exists with {told}, and it should be {str(right.get(argument, 'none')).lower()}.\n" in (
+            result.output
+        )
+        assert "remove .run/rabbitmq" in result.output
+        assert "docs/operations.md" in result.output
+        assert await hand.count(name) == 1
+
+
+async def test_exchange_that_exists_otherwise_is_told(vhost: Vhost) -> None:
+    async with broker_at(vhost.amqp_url, vhost.management_url) as hand:
+        await hand.channel.exchange_declare(EVENTS_EXCHANGE, exchange_type="fanout", durable=True)
+
+        result = await run("topology", "apply", "--amqp-url", vhost.amqp_url)
+
+    assert "exchange spacehub.events exists with type = fanout, and it should be topic." in result.output
+
+
+async def test_keeper_makes_a_queue_anew_once_the_one_with_other_arguments_is_gone(vhost: Vhost) -> None:
+    stopping, kept = asyncio.Event(), Kept()
+
+    async with broker_at(vhost.amqp_url, vhost.management_url) as hand:
+        await hand.channel.queue_declare(AUDIT, durable=True, arguments={**arguments(AUDIT), "x-max-length": 7})
+        with capture_logs() as lines:
+            keeper = asyncio.ensure_future(keep(vhost.amqp_url, None, kept)(stopping))
+            await eventually(lambda: bool(lines))
+            before = await kept.answers()
+            await hand.channel.queue_delete(AUDIT)
+            await eventually(kept.answers)
+            stopping.set()
+            await keeper
+
+    assert before is False
+    assert lines[0]["event"] == "topology_not_kept"
+    assert "queue spacehub.audit exists with x-max-length = 7" in lines[0]["reason"]
+
+
+def arguments(name: str) -> dict[str, Any]:
+    """What the queue is declared with."""
+    [queue] = [queue for queue in topology.queues() if queue.name == name]
+    return {"x-queue-type": "quorum", **queue.arguments}
+
+
+def without_none(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in arguments.items() if value is not None}
 
 
 async def _reaches(broker: Broker, publisher: Publisher, message: Outgoing, queue: str) -> bool:

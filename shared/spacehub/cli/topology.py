@@ -16,7 +16,7 @@ from spacehub.running import Backoff, Task
 from spacehub.secret import Secret, now
 from spacehub.settings import mounted
 from spacehub.telemetry import configure_logs
-from spacehub.topology import declare
+from spacehub.topology import OtherArguments, declare
 
 log = structlog.get_logger()
 app = typer.Typer(no_args_is_help=True, help="Users, exchanges, queues and bindings.")
@@ -26,6 +26,11 @@ EVERY = 5.0
 
 PATIENCE = 60.0
 """Seconds for a broker that is just starting."""
+
+HOW_TO_CHANGE = """\
+A broker never changes what exists, so it must be deleted and made anew.
+In development: stop the system, remove .run/rabbitmq with all that waits there, start again.
+In production: docs/operations.md, "Change a queue's arguments", loses nothing."""
 
 
 @app.command()
@@ -57,8 +62,8 @@ def apply(amqp_url: AmqpUrl = None, management_url: ManagementUrl = None) -> Non
     url, administrator = _broker(amqp_url), _management(management_url)
     try:
         _once(lambda: _apply(url, administrator))
-    except aiormq.exceptions.ChannelPreconditionFailed as conflict:
-        typer.secho(f"Something exists with other arguments; delete it first: {conflict}", fg="red", err=True)
+    except OtherArguments as conflict:
+        typer.secho(f"The topology is not as it should be: {conflict}.\n{HOW_TO_CHANGE}", fg="red", err=True)
         raise typer.Exit(1) from None
 
 
@@ -109,8 +114,8 @@ def keeping(url: Secret, management_url: Secret | None, *, kept: Kept, every: fl
             try:
                 await _apply(url, management_url)
                 whole = True
-            except Away as away:
-                log.warning("topology_not_kept", reason=str(away))
+            except (Away, OtherArguments) as reason:
+                log.warning("topology_not_kept", reason=str(reason))
             finally:
                 kept.whole = whole
             await running.happens(stopping, within=every)
