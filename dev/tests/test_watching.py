@@ -103,3 +103,14 @@ def test_every_alert_has_its_section_and_every_section_its_alert() -> None:
     assert all(rule["labels"]["severity"] in ("page", "ticket") for rule in RULES)
     for section in PAGE.split("\n## ")[1:]:
         assert ["**Means**" in section, "**Look at**" in section, "**Do**" in section] == [True] * 3, section
+
+
+def test_queue_without_a_consumer_is_excused_only_by_a_process_that_says_it_rests() -> None:
+    """A dead process says nothing: its series are gone, and the rule is about the queue's consumers alone again."""
+    [query] = [rule["expr"] for rule in RULES if rule["alert"] == "ConsumersMissing"]
+
+    missing, resting = query.split(" unless on (queue) ")
+
+    assert [selector.name for selector in selectors(missing)] == ["rabbitmq_detailed_queue_consumers"]
+    assert missing.endswith(" == 0")
+    assert resting == "max by (queue) (spacehub_resting_in_quiet_hours) == 1"

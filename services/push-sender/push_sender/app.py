@@ -68,7 +68,7 @@ async def _consume(settings: Settings) -> None:
             subscription = push_requests(lane, pushing, batch=batch, workers=workers)
             task = consuming(subscription, url=amqp_url, publisher=publisher)
             window = quiet_hours.parse(settings.quiet_hours) if lane == "standard" else None
-            tasks[f"consume {lane}"] = by_day(task, window)
+            tasks[f"consume {lane}"] = by_day(task, window, queue=subscription.queue.name)
             tasks[f"park {lane}"] = parking(subscription.queue, url=amqp_url, publisher=publisher)
             checks[f"broker {lane}"] = publisher.answers
         pages = health.serving(health.pages(checks), host=settings.health_host, port=settings.health_port)

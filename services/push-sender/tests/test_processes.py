@@ -253,8 +253,10 @@ async def test_standard_pushes_rest_in_quiet_hours_and_critical_ones_go(house: H
         await house.start(PUSH_SENDER_QUIET_HOURS="00:00-23:59")
         await house.ask(standard, critical)
         await house.ended(critical)
+        told = await house.page("metrics")
 
     assert await house.waiting("push-sender.standard") == 1
+    assert 'spacehub_resting_in_quiet_hours{queue="push-sender.standard"} 1.0' in told
 
 
 async def test_killed_in_mid_load_every_push_is_delivered_and_repeats_share_their_tag(house: House) -> None:

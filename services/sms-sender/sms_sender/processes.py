@@ -80,9 +80,10 @@ def _sending(name: LaneName, lane: Lane, settings: Settings, way: Connections) -
         workers=_workers(settings)[name],
     )
     tasks = subscription.tasks([requests], url=settings.amqp_url.get_secret_value, publisher=way.publisher)
-    consuming = lane.attended(tasks[f"consume {requests.queue.name}"])
+    queue = requests.queue.name
+    consuming = lane.attended(tasks[f"consume {queue}"])
     window = quiet_hours.parse(settings.quiet_hours) if name == "standard" else None
-    return {**tasks, f"consume {requests.queue.name}": by_day(consuming, window)}
+    return {**tasks, f"consume {queue}": by_day(consuming, window, queue=queue)}
 
 
 def _housekeeping(settings: Settings, way: Connections) -> dict[str, Task]:

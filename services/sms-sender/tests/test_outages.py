@@ -21,12 +21,17 @@ FEW = {"SMS_SENDER_STANDARD_CONCURRENCY": "5"}
 
 async def resting(house: House, lane: str, verdict: float = 1.0) -> bool:
     """Whether the lane of the newest sender rests, by its metrics."""
+    return await told(house, f'spacehub_resting{{what="{lane}"}} {verdict}')
+
+
+async def told(house: House, line: str) -> bool:
+    """Whether the newest sender's page of metrics has the line."""
     async with httpx.AsyncClient(trust_env=False) as client:
         try:
             page = (await client.get(f"http://127.0.0.1:{house.ports[-1]}/metrics")).text
         except httpx.ConnectError:
             return False
-    return f'spacehub_resting{{what="{lane}"}} {verdict}' in page
+    return line in page
 
 
 @pytest.mark.parametrize("mode", ["500", "503"])
@@ -114,6 +119,7 @@ async def test_in_quiet_hours_a_code_goes_and_a_bill_waits_for_the_morning(house
     await house.ask(code)
     await house.settled(code)
     quiet = await house.row(asked)
+    await eventually(partial(told, house, 'spacehub_resting_in_quiet_hours{queue="sms-sender.standard"} 1.0'))
     await asyncio.to_thread(sender.stop)
 
     house.start("consume")

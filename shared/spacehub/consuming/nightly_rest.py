@@ -5,21 +5,31 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import structlog
+from prometheus_client import Gauge
 
 from spacehub.quiet_hours import QuietHours, may_go
 from spacehub.running import Task, happens
 
 log = structlog.get_logger()
 
+_RESTING = Gauge(
+    "spacehub_resting_in_quiet_hours", "1 while nobody consumes the queue because it is night; 0 by day", ["queue"]
+)
+
 
 def by_day(
     task: Task,
     window: QuietHours | None,
     *,
+    queue: str,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     look: float = 5.0,
 ) -> Task:
-    """`task`, ended in good order when `window` begins and started again when it ends; looks every `look` seconds."""
+    """`task`, which consumes `queue`: ended in good order when `window` begins, started again when it ends.
+
+    Looks every `look` seconds. That it rests is told by a metric, so that a queue without a consumer alarms only where
+    nobody is there to say so.
+    """
     if window is None:
         return task
 
@@ -44,7 +54,9 @@ def by_day(
 
     async def run(stopping: asyncio.Event) -> None:
         while not stopping.is_set():
-            if quiet():
+            resting = quiet()
+            _RESTING.labels(queue).set(resting)
+            if resting:
                 await happens(stopping, within=look)
                 continue
             await awake(stopping)
