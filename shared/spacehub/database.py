@@ -3,8 +3,8 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from typing import Any
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import Any, Protocol
 
 import asyncpg
 
@@ -34,6 +34,13 @@ _AWAY = (
     asyncpg.InvalidCatalogNameError,
 )
 """The database's own condition, as against what is wrong with a statement or its values."""
+
+
+class Lender(Protocol):
+    """Whatever lends connections: the driver's pool, or `lending.Connections`."""
+
+    def acquire(self, *, timeout: float) -> AbstractAsyncContextManager[Any]:
+        """A connection for the length of a block; after so many seconds without one, TimeoutError."""
 
 
 async def open_pool(url: Secret, *, size: int = 10) -> "asyncpg.Pool[asyncpg.Record]":
@@ -81,23 +88,23 @@ async def connect(url: Secret) -> "asyncpg.Connection[asyncpg.Record]":
 
 
 @asynccontextmanager
-async def transaction(pool: "asyncpg.Pool[asyncpg.Record]") -> AsyncIterator[Any]:
+async def transaction(pool: Lender) -> AsyncIterator[Any]:
     """One transaction, committed when the block ends well. Raises Away when the database cannot be reached."""
     async with mapped(), pool.acquire(timeout=10.0) as connection, connection.transaction():
         yield connection
 
 
 @asynccontextmanager
-async def reading(pool: "asyncpg.Pool[asyncpg.Record]") -> AsyncIterator[Any]:
+async def reading(pool: Lender) -> AsyncIterator[Any]:
     """A connection for single statements. Raises Away when the database cannot be reached."""
     async with mapped(), pool.acquire(timeout=10.0) as connection:
         yield connection
 
 
-async def answers(pool: "asyncpg.Pool[asyncpg.Record]") -> bool:
+async def answers(pool: Lender) -> bool:
     """Whether the database answers now: for readiness and for the end of a pause."""
     try:
-        async with asyncio.timeout(5), pool.acquire() as connection:
+        async with asyncio.timeout(5), pool.acquire(timeout=5) as connection:
             await connection.execute("SELECT 1")
     except Exception:
         return False

@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 from spacehub import database
 from spacehub.errors import Away
+from spacehub.lending import Connections
 from spacehub.testing.proxy import proxy_to
 from spacehub.testing.waiting import eventually
 from spacehub_dev.provisioning.fresh import MakeDatabase
@@ -16,9 +17,16 @@ KILL_OTHERS = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"""
 
 
-@pytest.fixture(scope="module")
-async def pool(outbox_url: str) -> Any:
-    pool = await database.open_pool(outbox_url, size=4)
+async def lent(url: str, *, size: int) -> Connections:
+    return Connections(url, size=size)
+
+
+WAYS: dict[str, Any] = {"the driver's pool": database.open_pool, "lent connections": lent}
+
+
+@pytest.fixture(params=WAYS.values(), ids=list(WAYS))
+async def pool(outbox_url: str, request: pytest.FixtureRequest) -> Any:
+    pool = await request.param(outbox_url, size=4)
     yield pool
     await pool.close()
 
@@ -127,10 +135,11 @@ async def test_connection_that_was_ended_while_idle_is_replaced(pool: Any, outbo
     assert await eventually(lambda: database.answers(pool))
 
 
-async def test_pool_opens_without_its_database_and_works_once_it_is_there(outbox_url: str) -> None:
+@pytest.mark.parametrize("open_pool", WAYS.values(), ids=list(WAYS))
+async def test_pool_opens_without_its_database_and_works_once_it_is_there(outbox_url: str, open_pool: Any) -> None:
     async with proxy_to(outbox_url) as proxy:
         await proxy.shut()
-        pool = await database.open_pool(proxy.url, size=2)
+        pool = await open_pool(proxy.url, size=2)
         with pytest.raises(Away):
             async with database.reading(pool):
                 pass
@@ -171,7 +180,7 @@ async def test_transaction_is_committed_at_the_end_and_rolled_back_after_a_fault
         await connection.execute(insert + values, "kept")
 
     async with database.reading(pool) as connection:
-        assert [row["message_id"] for row in await connection.fetch("SELECT message_id FROM outbox")] == ["kept"]
+        assert [row["message_id"] for row in await connection.fetch("DELETE FROM outbox RETURNING *")] == ["kept"]
 
 
 async def test_json_comes_and_goes_as_values(pool: Any) -> None:

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 from spacehub import database
 
 from inbox_api import subject_rows
@@ -27,7 +26,7 @@ ON CONFLICT (user_id) DO UPDATE SET
 class PostgresContacts:
     """Every user's contact row. Raises Away while the database cannot be reached."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    def __init__(self, pool: database.Lender) -> None:
         self._pool = pool
 
     async def contact(self, user_id: UUID) -> Contact | None:

@@ -10,6 +10,7 @@ from spacehub import database, health, quiet_hours, running
 from spacehub.auth.settings import verifier
 from spacehub.consuming import subscription
 from spacehub.forwarder import emptying
+from spacehub.lending import lending
 from spacehub.rabbit import Publisher
 from spacehub.settings import ServiceSettings
 
@@ -35,7 +36,7 @@ from inbox_api.tracing_store import PostgresRecords
 
 async def serve(settings: ApiSettings) -> None:
     """Answer the app's calls and hold its streams, until told to stop."""
-    async with _pool(settings, size=settings.connections) as pool:
+    async with lending(settings.database_url.get_secret_value, size=settings.connections) as pool:
         feeds = PostgresFeeds(pool)
         streams = Streams(
             feeds,

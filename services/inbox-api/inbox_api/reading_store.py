@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-import asyncpg
 from spacehub import database
 
 from inbox_api.feeds import Item, Rows
@@ -12,7 +11,7 @@ from inbox_api.feeds import Item, Rows
 _COLUMNS = "seq, id::text, type, title, body, link, created_at, read_at"
 
 _ROWS = f"""
-SELECT unread, rows.* FROM feeds LEFT JOIN LATERAL (
+SELECT rows.*, unread FROM feeds LEFT JOIN LATERAL (
   SELECT {_COLUMNS} FROM notifications
   WHERE notifications.user_id = feeds.user_id AND seq < $2 ORDER BY seq DESC LIMIT $3
 ) AS rows ON true
@@ -57,7 +56,7 @@ _FROM_THE_TOP = 2**63 - 1
 class PostgresFeeds:
     """Every feed there is. Raises Away while the database cannot be reached."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    def __init__(self, pool: database.Lender) -> None:
         self._pool = pool
 
     async def rows(self, user_id: UUID, *, before: int | None, most: int) -> Rows:
@@ -65,7 +64,7 @@ class PostgresFeeds:
             found = await connection.fetch(_ROWS, user_id, _FROM_THE_TOP if before is None else before, most)
         if not found:
             return Rows((), 0)
-        items = [Item(*row) for unread, *row in found if row[0] is not None]
+        items = [Item._make(row[:-1]) for row in found if row[0] is not None]
         return Rows(items, found[0]["unread"])
 
     async def newer(self, user_id: UUID, *, than: int, most: int) -> list[Item]:

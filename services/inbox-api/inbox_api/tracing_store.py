@@ -3,7 +3,6 @@
 from datetime import datetime
 from uuid import UUID
 
-import asyncpg
 from spacehub import database
 
 from inbox_api.records import Record, Search
@@ -44,7 +43,7 @@ _BY = {
 class PostgresRecords:
     """Every delivery there is. Raises Away while the database cannot be reached."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    def __init__(self, pool: database.Lender) -> None:
         self._pool = pool
 
     async def found(self, search: Search, *, after: tuple[datetime, UUID] | None, most: int) -> list[Record]:
