@@ -6,15 +6,17 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 from spacehub_dev.launcher.supervising import until
 from spacehub_dev.provisioning import leftovers
-from spacehub_dev.provisioning.program import Program
+from spacehub_dev.provisioning.program import NICENESS, Program
 
 SLEEP = ["sleep", "600"]
+SESSION_SHARES = Path("/proc/self/autogroup").exists() and bool(Path("/proc/self/autogroup").read_text())
 
 
 @pytest.fixture
@@ -74,8 +76,9 @@ async def test_a_suspended_program_is_stopped_all_the_same(sleeper: Program) -> 
     assert sleeper.pid is None
 
 
-def test_leftovers_are_ended(sleeper: Program, tmp_path: Path) -> None:
+async def test_leftovers_are_ended(sleeper: Program, tmp_path: Path) -> None:
     sleeper.start()
+    await until(lambda: psutil.Process(sleeper.pid).name() == "sleep", within=10)  # no mark until then
 
     ended = leftovers.end_leftovers(tmp_path)
 
@@ -105,6 +108,29 @@ def test_a_process_of_ours_that_started_at_another_time_is_left_alone(sleeper: P
     assert ended == []
     assert sleeper.alive()
     sleeper.stop()
+
+
+async def test_a_program_that_gives_way_has_a_smaller_share_of_the_cores(sleeper: Program, tmp_path: Path) -> None:
+    modest = replace(sleeper, name="modest", log=tmp_path / "logs" / "modest.log", gives_way=True)
+    for program in (sleeper, modest):
+        program.start()
+    pids = [program.pid or 0 for program in (sleeper, modest)]
+
+    assert await until(lambda: all(psutil.Process(pid).name() == "sleep" for pid in pids), within=10)
+    shares = [share_of(pid) for pid in pids]
+    for program in (sleeper, modest):
+        program.stop()
+
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    assert [niceness for niceness, _ in shares] == [usual, usual + NICENESS]
+    if SESSION_SHARES:
+        assert [of_session for _, of_session in shares] == ["nice 0", f"nice {NICENESS}"]
+
+
+def share_of(pid: int) -> tuple[int, str]:
+    """The niceness of a process, and of its session where the cores are shared between sessions first."""
+    session = Path(f"/proc/{pid}/autogroup").read_text().partition(" ")[2].strip() if SESSION_SHARES else ""
+    return os.getpriority(os.PRIO_PROCESS, pid), session
 
 
 def gone(process: psutil.Process) -> bool:

@@ -40,6 +40,8 @@ class Setting:
     """Whether database and gateway are reached through wires that can be cut, for which measuring pays a little."""
     sabotaged: bool = False
     """Whether a saboteur sits in each process, see `sabotaged`."""
+    durable: bool = False
+    """Whether PostgreSQL waits for the disk, as in production: a measurement has to, a kill -9 does not ask for it."""
     retold: Callable[[ProcessSpec, Path], ProcessSpec] | None = None
     """How each of our processes is told its settings in another way, with a directory for it."""
 
@@ -196,6 +198,7 @@ async def open_world(directory: Path, *, report: Report, setting: Setting = Sett
                 environment=environment,
                 rabbitmq_config=[FRESH_NUMBERS, *setting.broker],
                 find_broker=find_rabbitmq if setting.nodes == 1 else Cluster,
+                durable=setting.durable,
             ) as system,
             Client(system.backing.amqp_url) as client,
             httpx.AsyncClient(timeout=10, trust_env=False) as http,

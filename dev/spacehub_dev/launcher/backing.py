@@ -109,9 +109,10 @@ async def backing_servers(
     keep_data: bool,
     config: Sequence[str],
     find_broker: FindBroker = find_rabbitmq,
+    durable: bool = True,
 ) -> AsyncIterator[Backing]:
     """Find both servers, installing them where needed; they are started by the caller, and stopped with the block."""
-    postgres = await asyncio.to_thread(find_postgres, directory, report=report, durable=keep_data)
+    postgres = await asyncio.to_thread(find_postgres, directory, report=report, durable=durable)
     rabbitmq = await asyncio.to_thread(find_broker, directory, report=report, config=config)
     backing = Backing(postgres, rabbitmq, label, keep_data, report)
     await backing.take_place()

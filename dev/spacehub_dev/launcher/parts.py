@@ -1,7 +1,7 @@
 """The parts of the whole system: for each service its processes and what they are told."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from spacehub import permissions
 from spacehub.cli.passwords import variable
@@ -76,7 +76,7 @@ def _inbox_api(around: Surroundings) -> Part:
     return Part(
         processes=(
             # Codes have a process of their own: rendering a thousand bills takes the interpreter for a while.
-            _verb("inbox-api consume", told, around, "standard", "outcomes"),
+            _giving_way(_verb("inbox-api consume", told, around, "standard", "outcomes")),
             _verb("inbox-api consume critical", told, around),
             _verb("inbox-api forward", told, around),
             _verb("inbox-api serve", api, around),
@@ -97,7 +97,7 @@ def _sms_sender(around: Surroundings) -> Part:
         told |= {"SMS_SENDER_GATEWAY_URL": f"{urls['sms_simulator_url']}/sms", "SMS_SENDER_GATEWAY_FROM": SMS_NUMBER}
         told |= {f"SMS_SENDER_GATEWAY_{name}": value for name, value in login.items()}
     # Codes have a process of their own here too: a thousand bills a second leave an interpreter little time.
-    processes.append(_verb("sms-sender consume", told, around, "standard", "facts"))
+    processes.append(_giving_way(_verb("sms-sender consume", told, around, "standard", "facts")))
     processes += [_verb(f"sms-sender {verb}", told, around) for verb in ("consume critical", "forward")]
     return Part(tuple(processes), migrations=(_verb("sms-sender migrate", told, around),), urls=urls)
 
@@ -140,7 +140,10 @@ def _devices_api(around: Surroundings) -> Part:
 def _scheduler(around: Surroundings) -> Part:
     told = _service("SCHEDULER_", around, database="scheduler")
     return Part(
-        processes=tuple(_verb(f"scheduler {verb}", told, around) for verb in ("consume", "fire", "forward")),
+        processes=(
+            _giving_way(_verb("scheduler consume", told, around)),
+            *(_verb(f"scheduler {verb}", told, around) for verb in ("fire", "forward")),
+        ),
         migrations=(_verb("scheduler migrate", told, around),),
     )
 
@@ -200,6 +203,11 @@ def _verb(name: str, told: Mapping[str, str], around: Surroundings, *arguments: 
     port = around.port(name)
     command = [str(BIN / service), *words, *arguments]
     return ProcessSpec(name, command, {**told, f"{prefix}HEALTH_PORT": str(port)}, port)
+
+
+def _giving_way(spec: ProcessSpec) -> ProcessSpec:
+    """`spec` as one whose work can wait for a core: a bulk run takes all there are, and codes come meanwhile."""
+    return replace(spec, gives_way=True)
 
 
 def _simulator(kind: str, around: Surroundings, login: Mapping[str, str]) -> ProcessSpec:

@@ -62,13 +62,15 @@ class Surroundings:
 @dataclass(frozen=True)
 class ProcessSpec:
     """One process: its name in endpoints.json, its command, its environment on top of the user's, and how to see
-    that it is ready: a page on `port` that answers 200 (without a port: that it runs)."""
+    that it is ready: a page on `port` that answers 200 (without a port: that it runs). One that `gives_way` has work
+    that can wait: where cores are few, those go first that have not."""
 
     name: str
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     port: int | None = None
     ready_path: str = "/readyz"
+    gives_way: bool = False
 
     @property
     def ready_url(self) -> str | None:

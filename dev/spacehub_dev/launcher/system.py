@@ -65,13 +65,14 @@ async def running_system(
     environment: Mapping[str, str] | None = None,
     rabbitmq_config: Sequence[str] = (),
     find_broker: FindBroker = find_rabbitmq,
+    durable: bool | None = None,
 ) -> AsyncIterator[System]:
     """Boot a system in `directory`; the block runs when every process is ready, and all of it is stopped afterwards.
 
     `label` keeps its names apart on servers given by URL. Without `keep_data` it begins and ends empty.
     `environment` is what the processes see of the user's (default: all of it). `rabbitmq_config`: further lines for
-    the private broker; `find_broker`: where a broker of another make comes from. Raises AlreadyRunning,
-    ServerUnavailable, SystemFailed.
+    the private broker; `find_broker`: where a broker of another make comes from. `durable`: whether a private database
+    waits for the disk (default: where data are kept). Raises AlreadyRunning, ServerUnavailable, SystemFailed.
     """
     directory = _made(directory)
     seen = dict(os.environ if environment is None else environment)
@@ -92,6 +93,7 @@ async def running_system(
                 keep_data=keep_data,
                 config=rabbitmq_config,
                 find_broker=find_broker,
+                durable=keep_data if durable is None else durable,
             )
         )
         ports: dict[str, int] = {}
@@ -162,7 +164,7 @@ def _release(ports: Mapping[str, int]) -> None:
 def _program(directory: Path, spec: ProcessSpec, seen: Mapping[str, str]) -> Program:
     log = directory / "logs" / f"{spec.name.replace(' ', '-')}.log"
     environment = {**seen, "PYTHONUNBUFFERED": "1", **spec.environment}
-    return Program(spec.name, spec.command, directory, log, environment, cwd=directory)
+    return Program(spec.name, spec.command, directory, log, environment, cwd=directory, gives_way=spec.gives_way)
 
 
 def _keep(system: System, report: Report) -> list["asyncio.Task[None]"]:

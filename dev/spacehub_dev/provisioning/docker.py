@@ -10,7 +10,7 @@ from pathlib import Path
 
 from spacehub_dev.provisioning.kept import kept_secret
 from spacehub_dev.provisioning.ports import listening, release_port, reserve_port
-from spacehub_dev.provisioning.rabbitmq import management_answers
+from spacehub_dev.provisioning.rabbitmq import TOLD, management_answers
 from spacehub_dev.provisioning.servers import Report, ServerUnavailable
 
 POSTGRES_IMAGE = "postgres:16"
@@ -154,7 +154,7 @@ class DockerRabbit(Container):
         self._amqp, self._management = reserve_port(), reserve_port()
         self._password = kept_secret(directory, "docker")
         further = directory / "rabbitmq-further.conf"
-        further.write_text("\n".join(config) + "\n")
+        further.write_text("\n".join([TOLD.read_text(), *config]) + "\n")
         super().__init__(
             directory,
             "rabbitmq",

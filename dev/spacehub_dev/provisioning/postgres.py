@@ -130,7 +130,7 @@ class PrivatePostgres:
         password.write_text(self._password)
         if self._account is not None:
             shutil.chown(password, self._account)
-        leash = [sys.executable, "-I", "-S", str(LEASH), "9", str(os.getpid()), self._account or "-"]
+        leash = [sys.executable, "-I", "-S", str(LEASH), "9", str(os.getpid()), self._account or "-", "0"]
         initdb = [str(self._binaries / "initdb"), "-D", str(self._data), "--username", USER, "--pwfile", str(password)]
         options = ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync"]
         done = subprocess.run(

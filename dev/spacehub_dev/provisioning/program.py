@@ -14,6 +14,8 @@ import psutil
 from spacehub_dev.provisioning import leftovers
 
 LEASH = Path(__file__).with_name("leash.py")
+NICENESS = 10
+"""Of a program that gives way: where cores are few it gets a ninth of what another gets, and all that nobody wants."""
 _spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
 """The leash ends a program when the *thread* that started it ends; this one lives as long as the interpreter."""
 
@@ -24,7 +26,10 @@ class ProgramFailed(Exception):
 
 @dataclass
 class Program:
-    """One program that can be started any number of times; `directory` is the system it belongs to."""
+    """One program that can be started any number of times; `directory` is the system it belongs to.
+
+    `gives_way`: other programs go first where there are too few cores for all.
+    """
 
     name: str
     command: Sequence[str]
@@ -35,6 +40,7 @@ class Program:
     stop_signal: signal.Signals = signal.SIGTERM
     death_signal: signal.Signals = signal.SIGKILL
     cwd: Path = Path("/")
+    gives_way: bool = False
     _process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -114,7 +120,7 @@ class Program:
         mark = {leftovers.MARK: str(self.directory)}
         with self.log.open("wb") as log:
             return subprocess.Popen(
-                [*leash, self.user or "-", *self.command],
+                [*leash, self.user or "-", str(NICENESS if self.gives_way else 0), *self.command],
                 env={**self.environment, **mark},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -21,6 +21,8 @@ from spacehub_dev.provisioning.servers import ServerUnavailable
 USER = "spacehub"
 PORTS = ("amqp", "management", "epmd", "dist")
 BOOT_SECONDS = 120
+TOLD = Path(__file__).resolve().parents[3] / "deploy" / "rabbitmq" / "spacehub.conf"
+"""What every broker of ours is told, in development as in production."""
 
 
 def installed_binaries() -> Path | None:
@@ -43,7 +45,8 @@ def _is_complete(place: Path) -> bool:
 class PrivateRabbit:
     """RabbitMQ from programs on this machine. Messages under `directory` are kept from one run to the next.
 
-    `config` holds further lines for rabbitmq.conf, such as `consumer_timeout = 60000`; they are read at each start.
+    `config` holds further lines for rabbitmq.conf, such as `consumer_timeout = 60000`; they are read at each start,
+    after those that every broker of ours is told.
     `beside` is another one with which it shares epmd, cookie and login, so that the two can form a cluster.
     """
 
@@ -148,6 +151,7 @@ class PrivateRabbit:
             f"default_user = {USER}",
             f"default_pass = {self._password}",
             f"loopback_users.{USER} = true",
+            TOLD.read_text(),
             *self._config,
         ]
         state = {"password": self._password, "node": self.node}
