@@ -28,9 +28,9 @@ async def count(channel: aiormq.Channel, queue: str) -> int:
 
 
 @asynccontextmanager
-async def channel(url: str) -> AsyncIterator[aiormq.Channel]:
+async def channel(url: str, *, name: str = "dead letters") -> AsyncIterator[aiormq.Channel]:
     """A channel of its own. Raises Away when the broker cannot be reached or has no such queue."""
-    connection = await rabbit.connect(url, name="dead letters")
+    connection = await rabbit.connect(url, name=name)
     try:
         opened = await connection.channel(publisher_confirms=False)
         underlay = await opened.get_underlay_channel()

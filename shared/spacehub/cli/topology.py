@@ -8,10 +8,11 @@ import aiormq
 import structlog
 import typer
 
-from spacehub import health, management, permissions, rabbit, running
+from spacehub import health, management, permissions, rabbit, replacing, running
 from spacehub.cli.connecting import AmqpUrl, ManagementUrl, broker_url
 from spacehub.cli.passwords import passwords
 from spacehub.errors import Away
+from spacehub.replacing import NotYet
 from spacehub.running import Backoff, Task
 from spacehub.secret import Secret, now
 from spacehub.settings import mounted
@@ -30,7 +31,7 @@ PATIENCE = 60.0
 HOW_TO_CHANGE = """\
 A broker never changes what exists, so it must be deleted and made anew.
 In development: stop the system, remove .run/rabbitmq with all that waits there, start again.
-In production: docs/operations.md, "Change a queue's arguments", loses nothing."""
+In production: `spacehub topology replace QUEUE` loses nothing; how it is used stands in docs/operations.md."""
 
 
 @app.command()
@@ -65,6 +66,24 @@ def apply(amqp_url: AmqpUrl = None, management_url: ManagementUrl = None) -> Non
     except OtherArguments as conflict:
         typer.secho(f"The topology is not as it should be: {conflict}.\n{HOW_TO_CHANGE}", fg="red", err=True)
         raise typer.Exit(1) from None
+
+
+@app.command()
+def replace(
+    queue: Annotated[str, typer.Argument(metavar="QUEUE", help="The queue that `apply` names.")],
+    amqp_url: AmqpUrl = None,
+) -> None:
+    """Make a queue anew with the arguments it should have; nothing is lost. Stop its consumers first.
+
+    Needs an administrator's URL. What waits, and what comes meanwhile, rests in QUEUE.stand-in. Killed half-way: run
+    it again.
+    """
+    try:
+        moved = asyncio.run(replacing.replace(now(_broker(amqp_url)), queue))
+    except (NotYet, Away) as reason:
+        typer.secho(f"Not replaced: {reason}", fg="red", err=True)
+        raise typer.Exit(1) from None
+    typer.echo(f"{queue} is as it should be; {moved} messages were moved")
 
 
 @app.command()

@@ -64,6 +64,11 @@ def to_dead(
     return _with_body(instead, _copy(message, by=queue.moves, to=queue.dead, headers=headers))
 
 
+def moved(message: DeliveredMessage, *, to: str) -> Outgoing:
+    """The message as it is, for the queue called `to`."""
+    return _copy(message, by="", to=to, headers={})
+
+
 def _copy(message: DeliveredMessage, *, by: str, to: str, headers: Mapping[str, Any]) -> Outgoing:
     properties = message.header.properties
     kept = {name: getattr(properties, name) for name in _KEPT_PROPERTIES}

@@ -33,9 +33,7 @@ class Broker:
         return work
 
     async def declare(self, work: WorkQueue) -> None:
-        connection = await rabbit.connect(self.url, name="test: declaring")
-        await topology.declare(connection, [work])
-        await rabbit.close(connection)
+        await lay(self.url, [work])
 
     async def plain_queue(self, **arguments: Any) -> str:
         """A fresh quorum queue; `max_length` stands for `x-max-length`."""
@@ -82,6 +80,15 @@ class Broker:
             await eventually(lambda: len(taken) >= waiting)
             await self.channel.basic_cancel(consumer.consumer_tag or "")
         return taken
+
+
+async def lay(url: str, works: Sequence[WorkQueue] = topology.WORK_QUEUES) -> None:
+    """Make every queue there is, or those of `works`, with all that belongs to it, on the broker at `url`."""
+    connection = await rabbit.connect(url, name="test: declaring")
+    try:
+        await topology.declare(connection, works)
+    finally:
+        await rabbit.close(connection)
 
 
 def headers_of(message: DeliveredMessage) -> dict[str, Any]:
