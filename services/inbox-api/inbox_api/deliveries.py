@@ -23,11 +23,12 @@ _ENDED = Counter(
 _NAMESPACE = uuid5(NAMESPACE_URL, "https://spacehub.mn/notify/deliveries")
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """What becomes of one event for one user on one channel.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What is kept of a delivery as long as it is on record, and may be shown to those who look after the system.
 
-    A one-time code has no user. `available_at` is set when quiet hours deferred it. The phone is kept as a trace only.
+    A one-time code has no user. `available_at` is set when quiet hours deferred it. Of a phone the last four digits
+    are left.
     """
 
     id: UUID
@@ -40,7 +41,6 @@ class Delivery:
     subject: str | None
     critical: bool
     locale: Locale
-    phone_hash: bytes | None
     phone_last4: str | None
     status: Status
     reason: str | None
@@ -48,6 +48,13 @@ class Delivery:
     expires_at: datetime
     created_at: datetime
     ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery(Kept):
+    """What becomes of one event for one user on one channel. `phone_hash` is what it is found by."""
+
+    phone_hash: bytes | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from spacehub.events.facts import Channel, Locale
-
-from inbox_api.deliveries import Status
+from inbox_api.deliveries import Kept, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +24,9 @@ class Search:
         return self == Search()
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One delivery with its traces; of a phone number the last four digits are left, of a text nothing.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record(Kept):
+    """One delivery with its traces; of a text nothing is left.
 
     `received_at` and `occurred_at` are its event's. `attempt_log` and `earlier_ends` are as `tables` tells. `closed_at`
     is the time of the event that closed what it speaks of, also after it was sent, and `closed_by` and
@@ -36,29 +34,12 @@ class Record:
     `look_at` when it is looked at again. `read_at` is when the user read the inbox row.
     """
 
-    id: UUID
-    source: str
-    event_id: str
-    type: str
-    channel: Channel
-    user_id: UUID | None
-    owner_id: UUID | None
-    subject: str | None
-    critical: bool
-    locale: Locale
-    phone_last4: str | None
-    status: Status
-    reason: str | None
-    available_at: datetime | None
-    expires_at: datetime
     message_id: str | None
     segments: int | None
     attempts: int | None
     duration_ms: int | None
     devices_reached: int | None
     devices_dead: int | None
-    created_at: datetime
-    ended_at: datetime | None
     attempt_log: list[dict[str, Any]]
     handed_on_again: list[datetime]
     earlier_ends: list[dict[str, Any]]
