@@ -6,12 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import aio_pika
 import pytest
 from spacehub import topology
 from spacehub.cli.main import app
 from spacehub.events.catalogue import EVENTS_EXCHANGE
-from spacehub.testing.broker import Broker, ids_of
+from spacehub.testing.broker import Broker, ids_of, lay
 from spacehub.testing.proxy import proxy_to
 from spacehub.topology import BY_NAME, WORK_QUEUES
 from typer.testing import CliRunner, Result
@@ -207,9 +206,7 @@ async def test_samples_are_valid_except_the_one_that_is_not() -> None:
 
 async def laid(broker: Broker) -> None:
     """Every queue there is, empty."""
-    connection = await aio_pika.connect(broker.url)
-    await topology.declare(connection)
-    await connection.close()
+    await lay(broker.url)
     for queue in topology.queues():
         await broker.channel.queue_purge(queue.name)
 

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import aio_pika
 import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
@@ -17,7 +16,7 @@ from spacehub.auditing import NOT_GIVEN, Note
 from spacehub.cli.main import app
 from spacehub.events.envelope import Event, write
 from spacehub.events.requests import PushRequested
-from spacehub.testing.broker import Broker, ids_of
+from spacehub.testing.broker import Broker, ids_of, lay
 from spacehub.testing.serving import served
 from spacehub.topology import BY_NAME
 from typer.testing import CliRunner, Result
@@ -30,9 +29,7 @@ NOW = datetime.now(UTC)
 @pytest.fixture
 async def laid(broker: Broker) -> Broker:
     """A broker with every queue there is, all empty."""
-    connection = await aio_pika.connect(broker.url)
-    await topology.declare(connection)
-    await connection.close()
+    await lay(broker.url)
     for queue in topology.queues():
         await broker.channel.queue_purge(queue.name)
     return broker

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 from prometheus_client import REGISTRY
-from spacehub import management, outbox, permissions, rabbit, topology
+from spacehub import management, outbox, permissions
 from spacehub.confirming import Confirm, Outgoing
 from spacehub.consuming import letters
 from spacehub.consuming.subscription import one_by_one
@@ -16,7 +16,7 @@ from spacehub.events.catalogue import EVENTS_EXCHANGE
 from spacehub.forwarder import Forwarded, forward
 from spacehub.outbox import OutboxRow
 from spacehub.rabbit import Publisher
-from spacehub.testing.broker import Broker
+from spacehub.testing.broker import Broker, lay
 from spacehub.testing.subscribed import Handled, at_work
 from spacehub.testing.waiting import eventually
 from spacehub.topology import BY_NAME
@@ -28,9 +28,7 @@ OTP = {"phone": "99112233", "code": "482913"}
 
 @pytest.fixture(scope="module")
 async def laid(broker: Broker) -> Broker:
-    connection = await rabbit.connect(broker.url, name="test: declaring")
-    await topology.declare(connection)
-    await rabbit.close(connection)
+    await lay(broker.url)
     return broker
 
 

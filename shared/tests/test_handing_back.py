@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from aiormq.abc import DeliveredMessage
-from spacehub import rabbit, topology
+from spacehub import rabbit
 from spacehub.confirming import Outgoing
 from spacehub.consuming import letters
 from spacehub.consuming.handing_back import HandedBack, Unfinished, handed_back
@@ -20,6 +20,7 @@ from spacehub.events.catalogue import DELIVERIES_EXCHANGE
 from spacehub.events.envelope import Event, write
 from spacehub.events.requests import PushRequested
 from spacehub.rabbit import Publisher
+from spacehub.testing.broker import lay
 from spacehub.testing.waiting import eventually
 from spacehub.topology import BY_NAME
 from spacehub_dev.provisioning.fresh import Vhost
@@ -29,9 +30,7 @@ QUEUE = BY_NAME["push-sender.standard"]
 
 @pytest.fixture
 async def publisher(vhost: Vhost) -> AsyncIterator[Publisher]:
-    connection = await rabbit.connect(vhost.amqp_url, name="test")
-    await topology.declare(connection)
-    await rabbit.close(connection)
+    await lay(vhost.amqp_url)
     publisher = Publisher(vhost.amqp_url, name="test")
     yield publisher
     await publisher.close()

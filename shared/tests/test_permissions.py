@@ -15,7 +15,7 @@ from spacehub import management, permissions, rabbit, topology
 from spacehub.errors import Away
 from spacehub.events.catalogue import DELIVERIES_EXCHANGE, EVENTS_EXCHANGE, FACTS, REQUESTS
 from spacehub.permissions import BrokerUser, any_of
-from spacehub.testing.broker import Broker
+from spacehub.testing.broker import Broker, lay
 from spacehub.topology import WORK_QUEUES
 from spacehub_dev.provisioning.fresh import Vhost, drop_users
 
@@ -95,9 +95,7 @@ class Court:
 
 @pytest.fixture(scope="module")
 async def court(broker: Broker, module_vhost: Vhost) -> AsyncIterator[Court]:
-    connection = await rabbit.connect(broker.url, name="test: declaring")
-    await topology.declare(connection)
-    await rabbit.close(connection)
+    await lay(broker.url)
     prefix = f"test-{uuid4().hex[:8]}-"
     secrets = {name: f"secret-{name}" for name in permissions.names()}
     await management.make_users(
@@ -215,9 +213,7 @@ async def test_topology_is_made_and_kept_by_its_own_user(court: Court, vhost: Vh
     place = urlsplit(vhost.management_url)
     as_topology = urlunsplit(place._replace(netloc=f"{login}@{place.netloc.rpartition('@')[2]}"))
 
-    connection = await rabbit.connect(url, name="test: topology")
-    await topology.declare(connection)
-    await rabbit.close(connection)
+    await lay(url)
     await management.catch_unrouted(as_topology, vhost=vhost.name)
 
     async with httpx.AsyncClient(base_url=vhost.management_url) as client:

@@ -14,13 +14,13 @@ from uuid import UUID, uuid4
 import asyncpg
 import httpx
 import pytest
-from spacehub import rabbit, topology
 from spacehub.auth.signing import Signer
 from spacehub.confirming import Confirm, Outgoing
 from spacehub.events.catalogue import EVENTS_EXCHANGE
 from spacehub.events.envelope import Event, write
 from spacehub.events.facts import DeviceDied, DevicesPruneDue, Fact, UserDeleted
 from spacehub.rabbit import Publisher
+from spacehub.testing.broker import lay
 from spacehub.testing.waiting import eventually
 from spacehub_dev.keys import AUDIENCE, ISSUER, development_keys
 from spacehub_dev.provisioning.fresh import Vhost
@@ -79,9 +79,7 @@ class House:
 
 @pytest.fixture
 async def house(database_url: str, vhost: Vhost, tmp_path: Path) -> AsyncIterator[House]:
-    connection = await rabbit.connect(vhost.amqp_url, name="test")
-    await topology.declare(connection)
-    await rabbit.close(connection)
+    await lay(vhost.amqp_url)
     ports = {name: reserve_port() for name in ("HTTP_PORT", "INTERNAL_PORT", "HEALTH_PORT")}
     settings: dict[str, Any] = {
         "DATABASE_URL": database_url,

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import aio_pika
 import httpx
 import pytest
 from fastapi import FastAPI
@@ -22,7 +21,7 @@ from spacehub import database, migrating, topology
 from spacehub.auth.keys import KeyRing
 from spacehub.auth.tokens import Verifier
 from spacehub.rabbit import Publisher
-from spacehub.testing.broker import Broker, broker_at
+from spacehub.testing.broker import Broker, broker_at, lay
 from spacehub.testing.issuing import AUDIENCE, ISSUER, Issuer
 from spacehub_dev.provisioning.fresh import FreshDatabases, MakeDatabase, drop_vhost, make_vhost
 from spacehub_dev.provisioning.ports import release_port
@@ -135,9 +134,7 @@ def bat(client_of: ClientOf) -> httpx.AsyncClient:
 async def broker(rabbitmq_server: RabbitServer) -> AsyncIterator[Broker]:
     """A virtual host with every queue, for all tests here: each starts with empty ones."""
     vhost = await make_vhost(rabbitmq_server)
-    connection = await aio_pika.connect(vhost.amqp_url)
-    await topology.declare(connection)
-    await connection.close()
+    await lay(vhost.amqp_url)
     async with broker_at(vhost.amqp_url, vhost.management_url) as broker:
         yield broker
     await drop_vhost(vhost)

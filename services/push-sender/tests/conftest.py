@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from spacehub import rabbit, topology
+from spacehub.testing.broker import lay
 from spacehub_dev.provisioning.fresh import drop_vhost, make_vhost
 from spacehub_dev.provisioning.servers import RabbitServer
 from spacehub_dev.simulators.fcm import fcm_simulator
@@ -85,8 +85,6 @@ def write_key(path: Path, *, token_uri: str) -> Path:
 async def broker(rabbitmq_server: RabbitServer) -> AsyncIterator[str]:
     """A virtual host with every queue, for all tests here."""
     vhost = await make_vhost(rabbitmq_server)
-    connection = await rabbit.connect(vhost.amqp_url, name="tests")
-    await topology.declare(connection)
-    await rabbit.close(connection)
+    await lay(vhost.amqp_url)
     yield vhost.amqp_url
     await drop_vhost(vhost)

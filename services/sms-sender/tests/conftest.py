@@ -24,6 +24,7 @@ from spacehub.confirming import Confirm, Outgoing
 from spacehub.events.catalogue import DELIVERIES_EXCHANGE, EVENTS_EXCHANGE
 from spacehub.events.envelope import Event, write
 from spacehub.rabbit import Publisher
+from spacehub.testing.broker import lay
 from spacehub.testing.waiting import eventually
 from spacehub_dev.provisioning.fresh import MakeDatabase, drop_vhost, make_vhost
 from spacehub_dev.provisioning.ports import release_port, reserve_port
@@ -201,9 +202,7 @@ class House:
 async def broker(rabbitmq_server: RabbitServer) -> AsyncIterator[str]:
     """A virtual host with every queue, for all tests here: each starts with empty ones."""
     vhost = await make_vhost(rabbitmq_server)
-    connection = await aio_pika.connect(vhost.amqp_url)
-    await topology.declare(connection)
-    await connection.close()
+    await lay(vhost.amqp_url)
     yield vhost.amqp_url
     await drop_vhost(vhost)
 
