@@ -52,7 +52,7 @@ class ApiSettings(TokenSettings):
     phone_key: Annotated[SecretStr, Field(min_length=16)]
     http_host: str = "127.0.0.1"
     http_port: int
-    connections: Annotated[int, Field(gt=0, le=100)] = 10
+    connections: Annotated[int, Field(gt=0, le=100)] = 16
     stream_heartbeat: Annotated[timedelta, Field(ge=timedelta(milliseconds=10))] = timedelta(seconds=15)
     stream_look: Annotated[timedelta, Field(ge=timedelta(milliseconds=10))] = timedelta(milliseconds=500)
     streams_of_a_user: Annotated[int, Field(ge=0)] = 10
