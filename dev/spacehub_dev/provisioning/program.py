@@ -14,8 +14,9 @@ import psutil
 from spacehub_dev.provisioning import leftovers
 
 LEASH = Path(__file__).with_name("leash.py")
-NICENESS = 10
-"""Of a program that gives way: where cores are few it gets a ninth of what another gets, and all that nobody wants."""
+NICENESS = 5
+"""Of a program that gives way: where cores are few it gets a third of what another gets, and all that nobody wants. Not
+less: on a machine that others keep busy too, it gives way to them as well."""
 _spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
 """The leash ends a program when the *thread* that started it ends; this one lives as long as the interpreter."""
 
