@@ -20,6 +20,12 @@ from sms_sender.replies import Grammar, read_reply
 MOST_BYTES = 16 * 1024
 """A reply longer than this is not read on."""
 
+HEADERS = {
+    "Content-Type": "application/x-www-form-urlencoded",
+    "Accept-Encoding": "identity",
+    "User-Agent": "spacehub-sms-sender",
+}
+
 IDLE = 2.0
 """Seconds a connection may idle before we close it. Servers close idle ones too (after 5 s and more), and a text
 that meets such a close may or may not have been read: closing first keeps that question rare."""
@@ -55,16 +61,7 @@ class Gateway:
 
     async def _post(self, form: bytes, attempt: SimpleNamespace) -> tuple[int, bytes, timedelta | None]:
         async with self._session.post(
-            self._account.url,
-            data=form,
-            headers={
-                "Content-Type": "application/x-www-form-urlencoded",
-                "Accept-Encoding": "identity",
-                "User-Agent": "spacehub-sms-sender",
-            },
-            allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=None, connect=self._deadline / 2),
-            trace_request_ctx=attempt,
+            self._account.url, data=form, allow_redirects=False, trace_request_ctx=attempt
         ) as response:
             body = bytearray()
             async for chunk in response.content.iter_chunked(MOST_BYTES):
@@ -86,6 +83,8 @@ async def open_gateway(
     connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=IDLE)
     async with aiohttp.ClientSession(
         connector=connector,
+        headers=HEADERS,
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=deadline.total_seconds() / 2),
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
         auto_decompress=False,

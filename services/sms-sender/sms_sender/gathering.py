@@ -1,13 +1,17 @@
-"""Calls that arrive while others are under way travel together: one round trip, one commit for many."""
+"""Calls that arrive close to each other travel together: one round trip, one commit for many."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Generic, TypeVar
 
 from spacehub.errors import Away
 from spacehub.events.cause import because_of
+
+PAUSE = 0.01
+"""Seconds from the start of a batch to the start of the next: what comes meanwhile is one batch and not three."""
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -23,15 +27,19 @@ class Waiting(Generic[Item, Answer]):
 
 
 class Gathered(Generic[Item, Answer]):
-    """`run` for single items, called with batches of up to `most`: what came in while the batch before was running.
+    """`run` for single items, called with batches of up to `most`: what came in since the batch before began.
 
-    A lone call does not wait. A batch runs on account of its first caller. An error of a batch that is not Away is
-    narrowed down by running each item alone.
+    Of what came in while a batch was running, the next one starts `pause` after it or later. A lone call does not wait.
+    A batch runs on account of its first caller. An error of a batch that is not Away is narrowed down by running each
+    item alone.
     """
 
-    def __init__(self, run: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]], *, most: int = 200) -> None:
+    def __init__(
+        self, run: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]], *, most: int = 200, pause: float = PAUSE
+    ) -> None:
         self._run = run
         self._most = most
+        self._pause = pause
         self._waiting: list[Waiting[Item, Answer]] = []
         self._running: asyncio.Task[None] | None = None
 
@@ -46,10 +54,13 @@ class Gathered(Generic[Item, Answer]):
     async def _work(self) -> None:
         try:
             while self._waiting:
+                began = monotonic()
                 taken, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
                 batch = [call for call in taken if not call.answer.done()]
                 if batch:
                     await self._answer(batch)
+                if self._waiting:
+                    await asyncio.sleep(began + self._pause - monotonic())
         finally:
             self._running = None
             for call in self._waiting:

@@ -23,6 +23,7 @@ from sms_sender.fates import (
     Refused,
 )
 from sms_sender.pacing import Permit
+from sms_sender.places import Place, Places
 
 HOLD = 10.0
 """Seconds a message is kept waiting for the end of a rest; then it goes to a retry tier, with a confirm and an ack."""
@@ -62,13 +63,17 @@ class Pace(Protocol):
 
 
 class Lane:
-    """One lane. It rests when the carrier fails to answer; `account_refused` is told what concerns all lanes."""
+    """One lane, with `places` at the carrier: a text has one from before its claim until it is answered.
+
+    It rests when the carrier fails to answer; `account_refused` is told what concerns all lanes.
+    """
 
     def __init__(
         self,
         name: LaneName,
         *,
         gateway: Gateway,
+        places: int,
         breaker: Breaker,
         account_refused: Callable[[RateLimited | CredentialsRefused], None],
         pace: Pace | None = None,
@@ -78,6 +83,7 @@ class Lane:
     ) -> None:
         self.name = name
         self.gateway = gateway
+        self.places = Places(places)
         self.breaker = breaker
         self.account_refused = account_refused
         self._pace = pace
@@ -93,14 +99,16 @@ class Lane:
 
         Raises NotNow when the lane rests for longer than a message is held, or is told to stop meanwhile; and Away.
         """
-        passage = await self._enter(until)
-        try:
-            yield passage
-        except CeilingReached as stop:
-            self.rest(stop)
-            raise
-        finally:
-            passage.leave()
+        give_up = monotonic() + self._hold
+        with await self.places.take(until=until, stopping=self._stopping) as place:
+            passage = await self._enter(until, place, give_up=give_up)
+            try:
+                yield passage
+            except CeilingReached as stop:
+                self.rest(stop)
+                raise
+            finally:
+                passage.leave()
 
     def attended(self, task: Task) -> Task:
         """`task`, which brings this lane its messages: when told to stop, those that wait here are handed back."""
@@ -131,11 +139,10 @@ class Lane:
         news, self._news = self._news, asyncio.Event()
         news.set()
 
-    async def _enter(self, until: datetime) -> "Passage":
-        give_up = monotonic() + self._hold
+    async def _enter(self, until: datetime, place: Place, *, give_up: float) -> "Passage":
         while (valid := (until - self._now()).total_seconds()) > 0:
             if self.breaker.admits():
-                passage = Passage(self)
+                passage = Passage(self, place)
                 if await self._permitted(passage, until):
                     return passage
                 continue
@@ -143,7 +150,7 @@ class Lane:
             if left <= 0 or self._stopping.is_set():
                 raise NotNow(f"resting: {self.breaker.reason}", retry_in=self.breaker.rest_left, not_after=until)
             await happens(self._news, within=min(left, valid, self.breaker.rest_left.total_seconds() or left))
-        return Passage(self, admitted=False)
+        return Passage(self, place, admitted=False)
 
     async def _permitted(self, passage: "Passage", until: datetime) -> bool:
         """Whether `passage` may be used: False when a rest began, or its time ran out, before its permit came."""
@@ -174,10 +181,11 @@ class Lane:
 
 
 class Passage:
-    """The carrier for one message of a lane; the lane hears what it answers."""
+    """The carrier for one message of a lane; the lane hears what it answers, and then the message needs no `place`."""
 
-    def __init__(self, lane: Lane, *, admitted: bool = True) -> None:
+    def __init__(self, lane: Lane, place: Place, *, admitted: bool = True) -> None:
         self._lane = lane
+        self._place = place
         self._admitted = admitted
         self._is_open = admitted
         self._rests_begun = lane.breaker.rests_begun
@@ -191,8 +199,11 @@ class Passage:
         if not self._admitted:
             raise NotNow("expiring")
         try:
-            with _SECONDS.labels(self._lane.name).time():
-                accepted = await self._lane.gateway.send(to, text)
+            try:
+                with _SECONDS.labels(self._lane.name).time():
+                    accepted = await self._lane.gateway.send(to, text)
+            finally:
+                self._place.give_up()
         except (RateLimited, CredentialsRefused) as refusal:
             self._count(refusal)
             self._lane.account_refused(refusal)

@@ -1,5 +1,6 @@
 """The processes of sms-sender: each verb's rooms bound together, for as long as the process runs."""
 
+import math
 from collections.abc import Collection, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
@@ -57,11 +58,11 @@ async def consume(settings: Settings, queues: Collection[Queue]) -> None:
             checks[f"database {queue}"] = partial(database.answers, way.pool)
             checks[f"broker {queue}"] = way.publisher.answers
         standing = Standing(database_url=settings.database_url.get_secret_value)
-        for name, workers in _workers(settings).items():
+        for name, places in _at_the_carrier(settings).items():
             if name in ways:
-                gateway = await stack.enter_async_context(_gateway(settings, connections=workers))
+                gateway = await stack.enter_async_context(_gateway(settings, connections=places))
                 pace = Pace(ways[Queue(name)].pool, rate=settings.gateway_rate) if settings.gateway_rate else None
-                lane = standing.add(name, gateway, pace=pace)
+                lane = standing.add(name, gateway, places=places, pace=pace)
                 tasks |= {**_sending(name, lane, settings, ways[Queue(name)]), "account": standing.keep}
         if Queue.FACTS in ways:
             tasks |= _housekeeping(settings, ways[Queue.FACTS])
@@ -77,7 +78,7 @@ def _sending(name: LaneName, lane: Lane, settings: Settings, way: Connections) -
         send=partial(send_unless_in_doubt, restorations=Restorations(way.pool), ledger=ledger, send=send),
         give_up=partial(give_up, ledger=ledger),
         tell=ledger.tell,
-        workers=_workers(settings)[name],
+        workers=_in_hand(_at_the_carrier(settings)[name]),
     )
     tasks = subscription.tasks([requests], url=settings.amqp_url.get_secret_value, publisher=way.publisher)
     queue = requests.queue.name
@@ -93,9 +94,14 @@ def _housekeeping(settings: Settings, way: Connections) -> dict[str, Task]:
     return {**tasks, "sweep": sweeping(leftovers=Leftovers(way.pool), kept=settings.ledger_kept)}
 
 
-def _workers(settings: Settings) -> dict[LaneName, int]:
-    """How many texts each lane may have in hand."""
+def _at_the_carrier(settings: Settings) -> dict[LaneName, int]:
+    """How many texts of each lane may be at the carrier at once."""
     return {"critical": settings.critical_concurrency, "standard": settings.standard_concurrency}
+
+
+def _in_hand(at_the_carrier: int) -> int:
+    """How many texts a lane works on at once: some wait for a place there, or are written down when they are back."""
+    return at_the_carrier + math.ceil(at_the_carrier / 4)
 
 
 async def forward(settings: Settings) -> None:

@@ -23,10 +23,10 @@ class Settings(ServiceSettings):
     `gateway_grammar` names what the carrier's replies mean (see `replies`). `gateway_deadline` is for all of one call.
     `gateway_rate` is the most calls a second that the carrier takes from our account, from all senders together; `off`
     when it named none. `ceiling_per_minute` is the most SMS that we want to go out in a minute, of all senders
-    together, whatever asks for them; `off` unless set. The two `…_concurrency` are texts in hand at once per lane and
-    process. `facts_batch` is how many facts are taken in together. `ledger_kept` is how long an SMS is remembered after
-    its end: longer than a dead letter, which may be redriven. `phone_key` keys the hashes of phone numbers: with
-    another key, older records are no longer found by number.
+    together, whatever asks for them; `off` unless set. The two `…_concurrency` are texts at the carrier at once, per
+    lane and process. `facts_batch` is how many facts are taken in together. `ledger_kept` is how long an SMS is
+    remembered after its end: longer than a dead letter, which may be redriven. `phone_key` keys the hashes of phone
+    numbers: with another key, older records are no longer found by number.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX)

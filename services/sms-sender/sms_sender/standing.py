@@ -43,9 +43,11 @@ class Standing:
         self._untold: deque[Refusal] = deque()
         self._wake = asyncio.Event()
 
-    def add(self, name: LaneName, gateway: Gateway, *, pace: Pace | None = None) -> Lane:
-        """The lane `name` to the carrier."""
-        lane = Lane(name, gateway=gateway, breaker=Breaker(name), account_refused=self.refused, pace=pace)
+    def add(self, name: LaneName, gateway: Gateway, *, places: int, pace: Pace | None = None) -> Lane:
+        """The lane `name` to the carrier, with so many `places` there."""
+        lane = Lane(
+            name, gateway=gateway, places=places, breaker=Breaker(name), account_refused=self.refused, pace=pace
+        )
         self.lanes[name] = lane
         return lane
 

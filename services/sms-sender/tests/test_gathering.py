@@ -53,6 +53,20 @@ async def test_calls_made_during_a_batch_form_the_next(line: Line) -> None:
     assert line.batches == [[1], [2, 3]]
 
 
+async def test_a_batch_waits_for_what_comes_close_to_the_one_before(line: Line) -> None:
+    double = Gathered(line.double, pause=0.1)
+    line.open.clear()
+    first = asyncio.create_task(double(1))
+    await eventually(lambda: line.batches)
+    second = asyncio.create_task(double(2))
+    await asyncio.sleep(0)
+    line.open.set()
+
+    await first
+    assert [await double(3), await second] == [6, 4]
+    assert line.batches == [[1], [2, 3]]
+
+
 async def test_no_batch_is_larger_than_allowed(line: Line) -> None:
     double = Gathered(line.double, most=2)
 

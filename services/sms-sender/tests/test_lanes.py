@@ -46,6 +46,7 @@ class Road:
             name: Lane(
                 name,
                 gateway=self.gateway,
+                places=50,
                 breaker=Breaker(name, clock=self.clock),
                 account_refused=self._refused,
                 hold=hold,
@@ -315,6 +316,7 @@ async def test_nothing_reaches_a_resting_carrier_even_where_clocks_disagree() ->
     ahead = Lane(
         "standard",
         gateway=road.gateway,
+        places=50,
         breaker=Breaker("standard", clock=road.clock),
         account_refused=lambda _: None,
         now=lambda: datetime.now(UTC) + timedelta(days=2),

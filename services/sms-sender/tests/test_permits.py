@@ -30,6 +30,7 @@ class Narrow:
         self.lane = Lane(
             "standard",
             gateway=self.gateway,
+            places=50,
             breaker=Breaker("standard", clock=lambda: self.time),
             account_refused=lambda _: None,
             pace=self.pace,

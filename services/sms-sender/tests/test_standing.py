@@ -30,8 +30,8 @@ class Processes:
 
     def __init__(self, database_url: str, pool: Pool) -> None:
         self.bills, self.codes = Standing(database_url=database_url), Standing(database_url=database_url)
-        self.standard = self.bills.add("standard", FakeGateway())
-        self.critical = self.codes.add("critical", FakeGateway())
+        self.standard = self.bills.add("standard", FakeGateway(), places=50)
+        self.critical = self.codes.add("critical", FakeGateway(), places=50)
         self._pool = pool
 
     async def in_touch(self) -> set[int]:

@@ -1,7 +1,7 @@
 """Spans around what is done to an event. Nothing at all happens here until a process was told where to send them."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from spacehub.events.envelope import Event
@@ -82,15 +82,12 @@ def within(traceparent: str | None) -> AbstractContextManager[None]:
     return nullcontext() if _recorder is None or traceparent is None else _recorder.within(traceparent)
 
 
-@contextmanager
-def span(name: str, *, kind: Kind = "internal", **attributes: Any) -> Iterator[str | None]:
+def span(name: str, *, kind: Kind = "internal", **attributes: Any) -> AbstractContextManager[str | None]:
     """A span around the block; its `traceparent`, None when spans are off. Attributes: ids and counts only."""
     if _recorder is None:
-        yield None
-    else:
-        told = {f"spacehub.{key}": value for key, value in attributes.items() if value is not None}
-        with _recorder.span(name, kind=kind, attributes=told) as traceparent:
-            yield traceparent
+        return nullcontext()
+    told = {f"spacehub.{key}": value for key, value in attributes.items() if value is not None}
+    return _recorder.span(name, kind=kind, attributes=told)
 
 
 def sent(message: Sent, *, traceparent: str, began: int, **attributes: Any) -> None:
