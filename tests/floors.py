@@ -119,6 +119,7 @@ ROOMS: dict[str, dict[str, str]] = {
         "marks": THING,
         "outcomes": THING,
         "phone": THING,
+        "places": THING,
         "replies": THING,
         "statements": THING,
         "tables": THING,
