@@ -83,8 +83,8 @@ async def measure(ground: Ground) -> Findings:
         rows=rows,
         notes=[
             f"Ours: `inbox-api forward` and `sms-sender consume standard`, at most {IN_FLIGHT} texts at the gateway,"
-            " until the outcome and its event are committed. Celery: a relay in batches of 500 with confirms and a worker"
-            " with `requests`, late acks and a quorum queue; prefork with 4 processes at 0 ms, gevent with"
+            " until the outcome and its event are committed. Celery: a relay in batches of 500 with confirms and a"
+            " worker with `requests`, late acks and a quorum queue; prefork with 4 processes at 0 ms, gevent with"
             f" {IN_FLIGHT} greenlets at 100 ms."
         ],
     )
