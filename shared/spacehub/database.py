@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from types import TracebackType
@@ -35,6 +36,9 @@ _AWAY = (
     asyncpg.InvalidCatalogNameError,
 )
 """The database's own condition, as against what is wrong with a statement or its values."""
+
+_ENDED = re.compile("clos|cannot switch to|not connected")
+"""The driver's words for a connection that is closed, or about to be: the server has taken leave of it."""
 
 
 class Lender(Protocol):
@@ -130,8 +134,8 @@ class _Mapped(AbstractAsyncContextManager[None]):
         pass
 
     async def __aexit__(self, _: object, fault: BaseException | None, __: object) -> None:
-        if isinstance(fault, asyncpg.InterfaceError):
-            if "clos" in str(fault):
+        if isinstance(fault, asyncpg.InterfaceError | asyncpg.InternalClientError):
+            if _ENDED.search(str(fault)):
                 count_away("postgresql")
                 raise Away("postgresql: connection closed") from fault
         elif isinstance(fault, _AWAY):

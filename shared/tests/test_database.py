@@ -61,6 +61,8 @@ async def fails_with(fault: Exception) -> None:
         asyncpg.InvalidCatalogNameError("database does not exist"),
         asyncpg.InterfaceError("connection is closed"),
         asyncpg.InterfaceError("pool is closing"),
+        asyncpg.InternalClientError("cannot switch to state 12; another operation (15) is in progress"),
+        asyncpg.InternalClientError("not connected"),
     ],
     ids=lambda fault: f"{type(fault).__name__} {fault}",
 )
@@ -81,6 +83,7 @@ async def test_condition_of_the_database_is_away(fault: Exception) -> None:
         asyncpg.DataError("invalid input for query argument"),
         asyncpg.InsufficientPrivilegeError("permission denied"),
         asyncpg.InterfaceError("cannot perform operation: another operation is in progress"),
+        asyncpg.InternalClientError("no decoder for OID 4711"),
         KeyError("id"),
         Away("rabbitmq: away"),
     ],
@@ -133,6 +136,44 @@ async def test_connection_that_was_ended_while_idle_is_replaced(pool: Any, outbo
     await killer.close()
 
     assert await eventually(lambda: database.answers(pool))
+
+
+@pytest.mark.parametrize("open_pool", WAYS.values(), ids=list(WAYS))
+async def test_connection_of_which_the_server_has_taken_leave_is_away_before_it_is_closed(
+    outbox_url: str, open_pool: Any
+) -> None:
+    async with proxy_to(outbox_url) as proxy:
+        pool = await open_pool(proxy.url, size=1)
+        async with database.reading(pool) as connection:
+            pid = await connection.fetchval("SELECT pg_backend_pid()")
+        leave_taken = asyncio.Event()
+
+        async def asks() -> None:
+            async with database.reading(pool) as connection:
+                try:
+                    await connection.fetchval("SELECT 1")
+                finally:
+                    proxy.unblock()
+
+        def holds_the_end(said: bytes) -> bool:
+            if b"57P01" in said:
+                proxy.freeze()
+                leave_taken.set()
+            return False
+
+        proxy.loses = holds_the_end
+        other = await database.connect(outbox_url)
+        await other.execute("SELECT pg_terminate_backend($1)", pid)
+        await leave_taken.wait()
+        await other.execute("SELECT 1")  # by the time that it is answered what was said is heard
+        await other.close()
+
+        with pytest.raises(Away):
+            await asks()
+        afterwards = await eventually(lambda: database.answers(pool))
+        await pool.close()
+
+    assert afterwards
 
 
 @pytest.mark.parametrize("open_pool", WAYS.values(), ids=list(WAYS))

@@ -47,7 +47,7 @@ class Proxy:
         await asyncio.gather(*(line.over.wait() for line in lines))
 
     def freeze(self) -> None:
-        """Nothing passes any more over the connections that are open; new ones are fine."""
+        """Nothing passes any more over the connections that are open, nor does their end; new ones are fine."""
         for line in self._lines:
             line.flowing.clear()
 
@@ -110,6 +110,7 @@ class _Line:
                     return
                 sink.write(data)
                 await sink.drain()
+        await self.flowing.wait()
         sink.close()
 
 
