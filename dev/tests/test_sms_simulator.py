@@ -67,6 +67,7 @@ async def test_good_sms_is_accepted_and_remembered_whole(simulator: httpx.AsyncC
         ({"to": "976991122334"}, 400, "INVALID_TO"),
         ({"to": "+97699112233"}, 400, "INVALID_TO"),
         ({"to": "97699112233\n"}, 400, "INVALID_TO"),
+        ({"to": ""}, 400, "INVALID_TO"),
         ({"text": ""}, 400, "INVALID_REQUEST"),
     ],
 )
