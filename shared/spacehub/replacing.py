@@ -41,11 +41,10 @@ async def replace(url: str, name: str) -> int:
     stand_in = Queue(f"{name}.stand-in", {"x-delivery-limit": topology.LOOKED_AT_OFTEN})
     publisher = Publisher(url, name=f"replace {name}")
     try:
-        async with looking.channel(url, name="replace") as hand:
-            await _declare(hand, stand_in)
         if not await _is_as_it_should_be(url, queue):
             async with looking.channel(url, name="replace") as hand:
                 await _stopped(hand, name)
+                await _declare(hand, stand_in)
                 await _move_most(hand, name, stand_in.name, publisher)
                 await _bind(hand, stand_in.name, feeds)
                 await _unbind(hand, name, feeds)
@@ -55,6 +54,7 @@ async def replace(url: str, name: str) -> int:
             if not await _is_as_it_should_be(url, queue):
                 raise NotYet(f"{name} was made again as it was: stop the older `topology keep`")
         async with looking.channel(url, name="replace") as hand:
+            await _declare(hand, stand_in)  # a run that was killed left it, with what it holds
             moved = await _move_most(hand, stand_in.name, name, publisher)
             await _bind(hand, name, feeds)
             await _unbind(hand, stand_in.name, feeds)

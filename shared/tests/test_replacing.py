@@ -142,6 +142,8 @@ async def test_as_long_as_somebody_consumes_it_is_left_alone(older: Broker) -> N
         await replace(older.url, NAME)
     await older.channel.basic_cancel(consumer.consumer_tag or "")
 
+    await older.channel.queue_declare(STAND_IN, durable=True, arguments=WRONG)  # there is none
+
 
 async def test_what_waits_in_a_tier_comes_back_first(older: Broker) -> None:
     await older.put(f"{NAME}.retry.1h", b"{}")
