@@ -56,7 +56,9 @@ def drafts(
         number = delivery_id(event, to.user_id, channel)
         goes_at = now if notice.critical or channel == "inbox" else _spread(may_go(now, rules.quiet_hours), now, number)
         until = expires_at(notice.fact, happened_at=event.time or now, received_at=now, goes_at=goes_at)
-        status, reason = _beginning(notice, channel, contact, phone, closed=closed, expired=until <= goes_at)
+        # An SMS that comes too late is its sender's to tell: `sms.expired` reaches whoever published the event.
+        expired = until <= goes_at and not (channel == "sms" and goes_at == now)
+        status, reason = _beginning(notice, channel, contact, phone, closed=closed, expired=expired)
         trace = phone_trace(phone, key=rules.phone_key) if phone and channel == "sms" else None
         delivery = Delivery(
             id=number,
