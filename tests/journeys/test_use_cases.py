@@ -1,6 +1,7 @@
 """The use cases, from the event to the phone, to the letter."""
 
 import asyncio
+import json
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -104,11 +105,20 @@ async def test_twenty_copies_of_an_event_at_once_send_one_sms(outsider: Outsider
     assert len(await outsider.texts_to(f"976{phone}")) == 2
 
 
-async def test_a_code_that_came_too_late_is_not_sent(outsider: Outsider, phone: str) -> None:
+async def test_a_code_that_came_too_late_is_not_sent_and_who_asked_for_it_hears_so(
+    outsider: Outsider, phone: str
+) -> None:
     long_ago = (datetime.now(UTC) - timedelta(minutes=6)).isoformat()
+    told = await outsider.channel.declare_queue(exclusive=True)
+    await told.bind("spacehub.events", "sms.expired")
+
+    async def heard() -> str | None:
+        message = await told.get(no_ack=True, fail=False)
+        return str(json.loads(message.body)["data"]["source_id"]) if message else None
 
     event = await outsider.tell("otp.requested", {"phone": phone, "code": "482913"}, time=long_ago)
 
+    assert await eventually(heard) == event
     assert await eventually(lambda: outsider.ended(event)) == {"sms": ("expired", "expired")}
     assert await outsider.texts_to(f"976{phone}") == []
 

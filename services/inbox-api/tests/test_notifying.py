@@ -234,7 +234,7 @@ async def test_expired_code_is_left_to_its_sender_to_tell(inbox: Inbox) -> None:
     await inbox.takes(event(otp(), at=NOON - timedelta(minutes=5)))
 
     assert await inbox.deliveries() == [("sms", "pending")]
-    assert [request.data.expires_at for request in await inbox.requests()] == [NOON]
+    assert [sms.expires_at for sms in await inbox.sms()] == [NOON]
 
 
 async def test_code_with_a_second_left_still_goes(inbox: Inbox) -> None:
