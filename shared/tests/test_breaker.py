@@ -4,14 +4,7 @@ from datetime import timedelta
 
 import pytest
 from spacehub.breaker import PROBE_LIMIT, Breaker, State
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from spacehub.testing.clock import Clock
 
 
 @pytest.fixture

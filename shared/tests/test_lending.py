@@ -8,18 +8,12 @@ import asyncpg
 import pytest
 from spacehub import database
 from spacehub.lending import LONGEST_IDLE, Connections, lending
+from spacehub.testing.clock import Clock
 from spacehub.testing.waiting import eventually
 
 PID = "SELECT pg_backend_pid()"
 ASLEEP = "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)' AND state = 'active'"
 OURS = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY($1::integer[])"
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

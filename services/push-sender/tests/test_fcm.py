@@ -14,19 +14,11 @@ from push_sender.fcm import LONGEST_REST, Fcm, connections, platform_breakers
 from push_sender.message import Letter, Send, letter_of
 from push_sender.testing import devices, push_request
 from spacehub.breaker import Breaker, State
+from spacehub.testing.clock import Clock
 from spacehub.testing.raw_server import Line, raw_server
 from spacehub.testing.waiting import eventually
 
 from .conftest import Simulator, write_key
-
-
-class Clock:
-    """Time that only the test moves."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Lane:

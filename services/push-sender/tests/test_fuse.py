@@ -2,16 +2,10 @@
 
 from push_sender.fates import Dead, Fate, Passing, Reached
 from push_sender.fuse import Fuse
+from spacehub.testing.clock import Clock
 
 MISMATCH = Dead("sender_id_mismatch")
 SUSPECTED = Passing("sender_id_mismatch")
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def test_some_tokens_of_another_project_are_dead() -> None:

@@ -18,20 +18,11 @@ from spacehub.errors import NotNow, TemporaryFailure
 from spacehub.events.requests import SmsRequested
 from spacehub.outbox import Lane as LaneName
 from spacehub.running import Task
+from spacehub.testing.clock import Clock
 from spacehub.testing.waiting import eventually
 
 LONG = 3600.0
 SOON = timedelta(milliseconds=50)
-
-
-class Clock:
-    """The breakers' clock, moved by hand."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Road:
